@@ -1,0 +1,499 @@
+//! The container engine behind one trait: build, look, export, run, push. Knows no recipes: any Dockerfile can be built with it.
+//!
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::oci::{Digest, Platform, Profile, Reference};
+
+/// Where an engine sends what happens while it works. A closed receiver is no error: nobody is listening.
+pub type Events = UnboundedSender<Event>;
+
+/// What can be asked of a container engine.
+///
+/// Every method may be cancelled by dropping its future; the engine then stops the work and removes what it had half made.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Returns what this engine is and can do.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// Returns the image called `name` (reference, tag or ID) in the engine's store, if it is there.
+    async fn image(&self, name: &str) -> Result<Option<ImageInfo>, EngineError>;
+
+    /// Builds one image.
+    async fn build(&self, request: &BuildRequest, events: &Events) -> Result<Built, EngineError>;
+
+    /// Calls the image `id` also `name`.
+    async fn tag(&self, id: &str, name: &Reference) -> Result<(), EngineError>;
+
+    /// Writes the image, as `docker save` does, to `sink`; bounded memory whatever its size.
+    async fn export(&self, name: &str, sink: &mut (dyn std::io::Write + Send)) -> Result<(), EngineError>;
+
+    /// Runs one command in a new container and removes the container, also when cancelled.
+    async fn run(&self, request: &RunRequest) -> Result<RunResult, EngineError>;
+
+    /// Pushes `name` to its registry and returns what the registry now calls it.
+    async fn push(
+        &self,
+        name: &Reference,
+        login: Option<&Login>,
+        events: &Events,
+    ) -> Result<Pushed, EngineError>;
+
+    /// Removes the name from the image; the image too if it was its last name.
+    async fn remove(&self, name: &str) -> Result<(), EngineError>;
+}
+
+/// What an engine is and can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct EngineInfo {
+    /// Where it was reached, such as `unix:///var/run/docker.sock`.
+    pub endpoint: String,
+    /// Its version, such as `26.1.5`.
+    pub version: String,
+    /// The newest API that it speaks, such as `1.45`.
+    pub api: String,
+    /// The platform on which it runs natively.
+    pub platform: Platform,
+    /// How it keeps images.
+    pub store: Store,
+    /// Whether builds go through BuildKit.
+    pub buildkit: bool,
+    /// Where it keeps its data, as the engine names it.
+    pub data_root: String,
+    /// Memory of its machine in bytes.
+    pub memory: u64,
+    /// Processors of its machine.
+    pub processors: u64,
+}
+
+/// How an engine keeps images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// Graph drivers: unpacked layers; an image is known by the digest of its configuration.
+    Graph,
+    /// The containerd store: compressed blobs and manifests; an image is known by the digest of its manifest.
+    Containerd,
+}
+
+/// An image in an engine's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ImageInfo {
+    /// What the engine calls it: digest of the configuration (graph store) or of the manifest (containerd store).
+    pub id: Digest,
+    /// What it is made for.
+    pub platform: Platform,
+    /// Unpacked size in bytes as the engine counts it.
+    pub size: u64,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Digests by which registries know it, as `repository@digest`.
+    pub repo_digests: Vec<String>,
+}
+
+/// One build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The Dockerfile's text. It never touches the disk.
+    pub dockerfile: String,
+    /// Files that `COPY` may name.
+    pub context: Context,
+    /// The platform of the result.
+    pub platform: Platform,
+    /// Names for the result.
+    pub tags: Vec<Reference>,
+    /// Labels of the result.
+    pub labels: BTreeMap<String, String>,
+    /// `ARG` values.
+    pub args: BTreeMap<String, String>,
+    /// Secrets by their id in `RUN --mount=type=secret,id=…`; held in memory, never logged.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Seconds since 1970 written as the time of creation, so that equal inputs give equal digests.
+    pub source_date_epoch: Option<u64>,
+    /// Manifest form and codec of the result where the engine can choose.
+    pub profile: Profile,
+    /// The network of `RUN` steps: `default`, `host`, `none` or, in SageMaker Studio, `sagemaker`.
+    pub network: String,
+    /// Ignore the build cache.
+    pub no_cache: bool,
+    /// Which builder reads the Dockerfile.
+    pub dialect: Dialect,
+}
+
+/// Which Dockerfile language a builder understands.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// BuildKit: cache, secret and bind mounts, `COPY --link`.
+    #[default]
+    Buildkit,
+    /// The classic builder of Engine API 1.41, as in SageMaker Studio.
+    Classic,
+}
+
+/// Files that `COPY` may name.
+#[derive(Debug, Clone)]
+pub enum Context {
+    /// Nothing but the Dockerfile.
+    Empty,
+    /// A folder; its `.dockerignore` is obeyed.
+    Folder(PathBuf),
+    /// Files in memory by their path in the context.
+    Memory(BTreeMap<String, Vec<u8>>),
+}
+
+/// Bytes that no log, label, layer or error may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<[u8]>);
+
+impl Secret {
+    /// Returns `bytes` as a secret.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Returns the bytes, for the one place that must send them.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who one is at a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user, such as `AWS`.
+    pub user: String,
+    /// The password or token.
+    pub password: Secret,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Built {
+    /// What the engine calls the image (see [`ImageInfo::id`]).
+    pub id: Digest,
+    /// How long it took.
+    #[serde(with = "seconds")]
+    #[schemars(with = "f64")]
+    pub took: Duration,
+    /// How many steps ran and how many came from the cache.
+    pub steps: StepCount,
+    /// Bytes of context that were sent.
+    pub context_bytes: u64,
+}
+
+/// How many steps ran and how many came from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StepCount {
+    /// Steps that ran.
+    pub run: u32,
+    /// Steps that came from the cache.
+    pub cached: u32,
+}
+
+/// One command in a new container.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The image.
+    pub image: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// The command; replaces entry point and command of the image.
+    pub command: Vec<String>,
+    /// Environment variables on top of the image's own.
+    pub env: BTreeMap<String, String>,
+    /// What the command reads from standard input.
+    pub stdin: Vec<u8>,
+    /// The network: `none`, `host`, `bridge`, `sagemaker`.
+    pub network: String,
+    /// GPUs of the host.
+    pub gpus: Gpus,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: u64,
+    /// Devices of the host to pass through, such as `/dev/infiniband/uverbs0`.
+    pub devices: Vec<String>,
+    /// After this long the container is killed and the run is an error.
+    pub limit: Duration,
+}
+
+/// GPUs of the host for a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gpus {
+    /// None.
+    None,
+    /// All, through the NVIDIA container runtime.
+    NvidiaRuntime,
+    /// Devices of the Container Device Interface, such as `nvidia.com/gpu=all`.
+    Cdi(Vec<String>),
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunResult {
+    /// The exit status of the command.
+    pub status: i64,
+    /// Its standard output, at most 16 MiB.
+    pub stdout: Vec<u8>,
+    /// Its standard error, at most 1 MiB, the end of it.
+    pub stderr: Vec<u8>,
+    /// How long it took from start to end.
+    pub took: Duration,
+}
+
+/// What a registry took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Pushed {
+    /// The digest of the manifest as the engine reports it.
+    pub digest: Digest,
+    /// The size of the manifest in bytes.
+    pub size: u64,
+}
+
+/// What happens while an engine works. Printers read these; nothing else is said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A step of a build is known, before it starts.
+    Step {
+        /// Identifies the step in later events.
+        id: String,
+        /// What BuildKit calls it, such as `[nccl 2/3] RUN …`.
+        name: String,
+    },
+    /// A step runs.
+    StepStarted {
+        /// The step.
+        id: String,
+    },
+    /// A step ended.
+    StepEnded {
+        /// The step.
+        id: String,
+        /// Whether it came from the cache.
+        cached: bool,
+        /// What went wrong, if it failed.
+        error: Option<String>,
+    },
+    /// A part of a step moved: a download, a layer being written.
+    Progress {
+        /// The step.
+        id: String,
+        /// What moved.
+        what: String,
+        /// How far, in bytes.
+        current: u64,
+        /// Of how much, in bytes; 0 where unknown.
+        total: u64,
+    },
+    /// A step wrote a line.
+    Output {
+        /// The step.
+        id: String,
+        /// The line, without its end.
+        line: String,
+    },
+    /// The builder warns about the Dockerfile.
+    Warning {
+        /// The warning.
+        message: String,
+        /// The line of the Dockerfile, from 1; 0 where unknown.
+        line: u32,
+    },
+    /// A layer of a push or pull moved.
+    Layer {
+        /// The short name of the layer.
+        id: String,
+        /// What happens to it: `Pushing`, `Pushed`, `Layer already exists`, …
+        status: String,
+        /// How far, in bytes.
+        current: u64,
+        /// Of how much, in bytes; 0 where unknown.
+        total: u64,
+    },
+}
+
+/// Why an engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Nothing answers there.
+    #[error("no container engine answers at {endpoint}: {reason}")]
+    Unreachable {
+        /// Where it was looked for.
+        endpoint: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// What points to the engine (`DOCKER_HOST`, a context) makes no sense.
+    #[error("cannot tell which engine to use: {0}")]
+    Endpoint(String),
+    /// The connection broke in the middle of the work.
+    #[error("the engine at {endpoint} went away while {doing}: {reason}")]
+    Died {
+        /// Where it was.
+        endpoint: String,
+        /// What was being done.
+        doing: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// The engine said nothing for too long.
+    #[error("the engine said nothing for {} s while {doing}", limit.as_secs())]
+    Stalled {
+        /// What was being done.
+        doing: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A step of the build failed.
+    #[error(transparent)]
+    Step(Box<StepFailure>),
+    /// The Dockerfile itself is refused.
+    #[error("the builder refuses the Dockerfile, line {line}: {message}")]
+    Dockerfile {
+        /// The line, from 1; 0 where unknown.
+        line: u32,
+        /// What the builder said.
+        message: String,
+    },
+    /// There is no space left where the engine keeps its data.
+    #[error("the engine has no space left: {0}")]
+    NoSpace(String),
+    /// The image is not made for the platform asked for.
+    #[error("{image} is {found}, not {wanted}")]
+    Platform {
+        /// The image.
+        image: String,
+        /// What it is made for.
+        found: String,
+        /// What was asked for.
+        wanted: Platform,
+    },
+    /// The image, in the engine or a registry, is not there.
+    #[error("{0} was not found")]
+    NotFound(String),
+    /// The registry does not take our credentials, or wants some.
+    #[error("{registry} does not let us in: {message}")]
+    Unauthorised {
+        /// The registry's host.
+        registry: String,
+        /// What it said.
+        message: String,
+    },
+    /// The registry failed or refused for another reason.
+    #[error("{registry} failed: {message}")]
+    Registry {
+        /// The registry's host.
+        registry: String,
+        /// What it said, with the status if there was one.
+        message: String,
+    },
+    /// The credentials of the user's Docker configuration cannot be had.
+    #[error("no credentials for {registry}: {message}")]
+    Credentials {
+        /// The registry's host.
+        registry: String,
+        /// Why, such as a helper that is missing or hangs.
+        message: String,
+    },
+    /// The container ran longer than it may and was killed.
+    #[error("the container was killed after {} s", limit.as_secs())]
+    RanTooLong {
+        /// How long it was allowed to run.
+        limit: Duration,
+        /// The end of what it wrote.
+        tail: String,
+    },
+    /// This engine cannot do that.
+    #[error("this engine cannot {what}: {reason}")]
+    Unsupported {
+        /// What was asked.
+        what: String,
+        /// Why not, and which engine could.
+        reason: String,
+    },
+    /// A file of the build context cannot be read.
+    #[error("cannot read {path} for the build: {source}")]
+    Context {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What the engine sent could not be written to its destination.
+    #[error("cannot write what the engine exports: {0}")]
+    Sink(#[source] std::io::Error),
+    /// Anything else that the engine's API answered.
+    #[error("the engine refused {doing}: {message} (status {status})")]
+    Api {
+        /// What was asked.
+        doing: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the engine said.
+        message: String,
+    },
+    /// The engine answered something that its API does not allow.
+    #[error("the engine answered nonsense while {doing}: {reason}")]
+    Protocol {
+        /// What was asked.
+        doing: String,
+        /// What was wrong with the answer.
+        reason: String,
+    },
+}
+
+/// A step of the build that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("step `{name}` failed{}", status.map(|status| format!(" with status {status}")).unwrap_or_default())]
+pub struct StepFailure {
+    /// What BuildKit calls the step.
+    pub name: String,
+    /// First and last line in the Dockerfile, from 1; absent where the engine does not say.
+    pub lines: Option<(u32, u32)>,
+    /// The exit status of the command, if it was one.
+    pub status: Option<i64>,
+    /// The last lines that it wrote.
+    pub tail: Vec<String>,
+    /// What the engine said.
+    pub message: String,
+}
+
+/// Durations as seconds with fractions.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,8 @@
+//! From a recipe to a training image that is known to work.
+//!
+//! The rooms, in walking order; each may name the data of rooms above it, never below (`tests/suite/architecture.rs` holds the
+//! table).
+
+pub mod engine;
+pub mod oci;
+pub mod recipe;

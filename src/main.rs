@@ -1,0 +1,3 @@
+//! Parses the command line, runs the verb, exits. The only exit.
+
+fn main() {}
