@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::oci::{Digest, Platform, Profile, Reference};
+use crate::oci::{Dialect, Digest, Platform, Profile, Reference};
 
 /// Where an engine sends what happens while it works. A closed receiver is no error: nobody is listening.
 pub type Events = UnboundedSender<Event>;
@@ -125,29 +125,6 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Which builder reads the Dockerfile.
     pub dialect: Dialect,
-}
-
-/// Which Dockerfile language a builder understands.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Dialect {
-    /// BuildKit: cache, secret and bind mounts, `COPY --link`.
-    #[default]
-    Buildkit,
-    /// The classic builder of Engine API 1.41, as in SageMaker Studio.
-    Classic,
 }
 
 /// Files that `COPY` may name.
