@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, Platform, Reference};
-use crate::recipe::{AptPackage, Component, Name, Requirement, Source, Version};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, CondaPackage, Name, Requirement, Source, Version};
 
 /// The format that this tool writes. A higher `version` is refused; a higher `revision` only adds what may be ignored.
 pub const VERSION: u32 = 1;
@@ -195,71 +195,6 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Pin<T> {
             return Ok(Self::Unresolved(wire.unresolved));
         }
         value.try_into().map(Self::Known).map_err(serde::de::Error::custom)
-    }
-}
-
-/// An `https://` URL of letters that need no quoting anywhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct ArtefactUrl(String);
-
-/// A conda package as `name=version=build`, of letters that need no quoting but `*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct CondaPackage(String);
-
-macro_rules! plain_text {
-    ($name:ident, $expected:literal, $check:expr) => {
-        impl $name {
-            /// Returns the text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = crate::recipe::BadValue;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let check: fn(&str) -> bool = $check;
-                if check(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(crate::recipe::BadValue::new(text, $expected))
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-
-plain_text!(ArtefactUrl, "an https:// URL without query or quoting", |text| {
-    text.len() <= 1024
-        && text.strip_prefix("https://").is_some_and(|rest| {
-            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "./:_-+%~".contains(c))
-        })
-});
-plain_text!(CondaPackage, "a conda package (name=version=build)", |text| {
-    text.len() <= 256
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
-});
-
-impl ArtefactUrl {
-    /// Returns the last part of the path, the name under which the file is kept.
-    pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 }
 

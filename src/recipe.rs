@@ -11,8 +11,8 @@ use toml::Spanned;
 
 pub use component::{Component, UnknownComponent};
 pub use values::{
-    AptPackage, BadValue, EnvName, EnvValue, ImagePath, LocalPath, Name, Repository, Requirement, Version,
-    VersionRange,
+    AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
+    Repository, Requirement, Version, VersionRange,
 };
 
 use crate::oci::{Digest, Reference};

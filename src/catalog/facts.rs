@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lock::ArtefactUrl;
 use crate::oci::Digest;
-use crate::recipe::{AptPackage, Component, Version, VersionRange};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, Version, VersionRange};
 
 /// Where a fact comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

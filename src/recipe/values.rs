@@ -135,6 +135,31 @@ text_value!(
     is_requirement
 );
 
+text_value!(
+    /// An `https://` URL of letters that need no quoting anywhere.
+    ArtefactUrl,
+    "an https:// URL without query or quoting",
+    |text| text.len() <= 1024
+        && text.strip_prefix("https://").is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "./:_-+%~".contains(c))
+        })
+);
+text_value!(
+    /// A conda package as `name=version=build`, of letters that need no quoting but `*`.
+    CondaPackage,
+    "a conda package (name=version=build)",
+    |text| text.len() <= 256
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
+);
+
+impl ArtefactUrl {
+    /// Returns the last part of the path, the name under which the file is kept.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
 /// A version, ordered as PEP 440 orders them; written as it was given.
 #[derive(Debug, Clone)]
 pub struct Version {
