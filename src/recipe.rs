@@ -1,5 +1,6 @@
 //! What a person wrote: the recipe as written, with the place of every value, checked for form but not for sense.
 
+pub mod builtin;
 mod component;
 mod values;
 

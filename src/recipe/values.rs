@@ -236,6 +236,16 @@ impl VersionRange {
         self.specifiers.contains(version.pep440())
     }
 
+    /// Returns the range that admits every version.
+    pub fn any() -> Self {
+        Self { written: "*".to_owned(), specifiers: pep440_rs::VersionSpecifiers::empty() }
+    }
+
+    /// Returns the range as PEP 440 specifiers, empty for every version.
+    pub fn specifiers(&self) -> String {
+        self.specifiers.to_string()
+    }
+
     /// Returns whether every version is admitted.
     pub fn is_any(&self) -> bool {
         self.specifiers.is_empty()
