@@ -11,5 +11,6 @@ pub mod catalog;
 pub mod lock;
 pub mod resolve;
 pub mod plan;
+pub mod render;
 pub mod engine;
 pub mod commands;
