@@ -35,6 +35,8 @@ pub struct Lock {
     pub packages: Vec<AptPackage>,
     /// Python packages beyond the components, with everything that they pull in.
     pub python: Vec<PinnedRequirement>,
+    /// Python packages that stages need to build what exists only as source; never in the image.
+    pub build: Vec<PinnedRequirement>,
     /// The components, in the order of [`Component::ALL`].
     pub components: Vec<LockedComponent>,
 }
@@ -131,6 +133,9 @@ pub struct PinnedRequirement {
     pub requirement: Requirement,
     /// Checksums, sorted. Empty where the index could not be asked; a build then stops.
     pub hashes: Vec<Digest>,
+    /// Whether it exists only as source and is built in a stage of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source: bool,
 }
 
 /// What conda is asked for.
@@ -241,6 +246,8 @@ struct LockWire {
     devel: Option<LockedImage>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     python: Vec<PinnedRequirement>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    build: Vec<PinnedRequirement>,
     #[serde(default, rename = "component")]
     components: Vec<LockedComponent>,
 }
@@ -274,6 +281,7 @@ impl Lock {
             devel: wire.devel,
             packages: wire.packages,
             python: wire.python,
+            build: wire.build,
             components: wire.components,
         };
         lock.checked().map_err(|message| LockError::Malformed { origin: origin.to_owned(), message })
@@ -303,6 +311,7 @@ impl Lock {
             base: self.base.clone(),
             devel: self.devel.clone(),
             python: self.python.clone(),
+            build: self.build.clone(),
             components: self.components.clone(),
         };
         // Every type above has a TOML form; a failure would be a defect that the round-trip test finds.
@@ -336,7 +345,7 @@ impl Lock {
     pub fn requirements(&self) -> impl Iterator<Item = &PinnedRequirement> {
         let of_components =
             self.components.iter().flat_map(|locked| locked.wheels.iter().chain(&locked.sdists));
-        self.python.iter().chain(of_components)
+        self.python.iter().chain(&self.build).chain(of_components)
     }
 
     /// Returns a sentence for each pin that is not known.

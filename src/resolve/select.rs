@@ -45,6 +45,8 @@ pub struct Choice {
     pub wheels: Vec<String>,
     /// Packages that are compiled from source.
     pub sdists: Vec<String>,
+    /// Python packages that compiling them needs.
+    pub build: Vec<String>,
     /// Conda packages.
     pub conda: Option<Conda>,
     /// Files to download.
@@ -65,6 +67,7 @@ impl Choice {
             asks: Vec::new(),
             wheels: Vec::new(),
             sdists: Vec::new(),
+            build: Vec::new(),
             conda: None,
             artefacts: Vec::new(),
         }
@@ -97,6 +100,7 @@ pub fn select(source: &Source, recipe: &Recipe, catalog: &Catalog) -> Result<Sel
             choices.push(bench.carried(component, &any(), version));
         }
     }
+    choices.extend(bench.implied(&choices));
     let python = choices
         .iter()
         .find(|choice| choice.component == Component::Python)
@@ -149,6 +153,36 @@ impl Bench<'_> {
         }
     }
 
+    /// Returns what the chosen components bring unasked: SMP its PyTorch and Python, the EFA installer its plugin.
+    fn implied(&self, choices: &[Choice]) -> Vec<Choice> {
+        let origin = |component| {
+            choices.iter().find(|choice| choice.component == component).map(|choice| choice.origin)
+        };
+        let absent = |component| origin(component).is_none();
+        let mut implied = Vec::new();
+        if origin(Component::Smp) == Some(Origin::Conda) {
+            if absent(Component::Pytorch) {
+                implied.push(self.pytorch_of_smp(&any()));
+            }
+            if absent(Component::Python) {
+                implied.extend(self.python_of_smp(&any()));
+            }
+        }
+        if origin(Component::Efa) == Some(Origin::Installer) && absent(Component::AwsOfiNccl) {
+            implied.extend(self.plugin(&any()).ok().filter(|choice| choice.origin == Origin::Bundled));
+        }
+        implied
+    }
+
+    fn python_of_smp(&self, range: &VersionRange) -> Option<Choice> {
+        let release = self.smp_release().ok()?;
+        let version = release.carries.get(&Component::Python).filter(|version| range.admits(version))?;
+        let reason = format!("SMP {} is built for it ({})", release.version, release.fact.source);
+        let mut choice = Choice::new(Component::Python, range, Origin::Conda, reason);
+        choice.version = Some(version.clone());
+        Some(choice)
+    }
+
     fn asks(&self, component: Component) -> bool {
         self.recipe.components.contains_key(&component) || self.base.carries.contains_key(&component)
     }
@@ -187,27 +221,18 @@ impl Bench<'_> {
 
     fn python(&self, range: &VersionRange) -> Result<Choice, Refusal> {
         let own = &self.base.os.python;
-        if range.admits(own) {
+        // SMP brings an interpreter of its own, whatever the distribution has.
+        if range.admits(own) && !self.asks(Component::Smp) {
             let reason = format!("python3 of {} {}", self.base.os.id, self.base.os.version);
             let mut choice = Choice::new(Component::Python, range, Origin::Apt, reason);
             choice.version = Some(own.clone());
             choice.packages = apt(&["python3"]);
             return Ok(choice);
         }
-        if self.asks(Component::Smp) {
-            let release = self.smp_release()?;
-            if let Some(version) =
-                release.carries.get(&Component::Python).filter(|version| range.admits(version))
-            {
-                let mut choice = Choice::new(
-                    Component::Python,
-                    range,
-                    Origin::Conda,
-                    format!("SMP {} is built for it", release.version),
-                );
-                choice.version = Some(version.clone());
-                return Ok(choice);
-            }
+        if self.asks(Component::Smp)
+            && let Some(choice) = self.python_of_smp(range)
+        {
+            return Ok(choice);
         }
         Err(Refusal::new(
             format!(
@@ -392,6 +417,9 @@ impl Bench<'_> {
             format!("newest that fits everything else ({})", packages.fact.source),
         );
         choice.packages.clone_from(&packages.apt);
+        if compiles {
+            choice.build.clone_from(&packages.build);
+        }
         choice.leader = Some(packages.leader.clone());
         if packages.compiled {
             choice.sdists.push(packages.leader.clone());
