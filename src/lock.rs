@@ -304,7 +304,9 @@ impl Lock {
             }
         }
         for locked in &self.components {
-            if let Pin::Unresolved(reason) = &locked.version {
+            // What the distribution or an installer decides is no gap: nobody could be asked before the build.
+            let decided_later = matches!(locked.origin, Origin::Apt | Origin::Bundled);
+            if let (Pin::Unresolved(reason), false) = (&locked.version, decided_later) {
                 sentences.push(format!("version of {}: {reason}", locked.name));
             }
             for artefact in &locked.artefacts {

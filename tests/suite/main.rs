@@ -4,3 +4,4 @@
 mod architecture;
 mod errors;
 mod golden;
+mod resolve;
