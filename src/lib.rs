@@ -4,8 +4,12 @@
 //! table).
 
 pub mod catalog;
+pub mod check;
 pub mod engine;
 pub mod lock;
 pub mod oci;
 pub mod plan;
 pub mod recipe;
+pub mod report;
+pub mod smoke;
+pub mod verdict;
