@@ -12,4 +12,5 @@ pub mod lock;
 pub mod resolve;
 pub mod plan;
 pub mod engine;
+pub mod check;
 pub mod commands;
