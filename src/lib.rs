@@ -9,3 +9,4 @@ pub mod lock;
 pub mod oci;
 pub mod plan;
 pub mod recipe;
+pub mod registry;

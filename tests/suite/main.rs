@@ -1,1 +1,3 @@
-//! x
+//! Tests that need nothing: no engine, no registry, no network.
+
+mod registry;
