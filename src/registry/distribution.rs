@@ -5,50 +5,20 @@
 mod access;
 mod answer;
 mod error;
+mod patience;
+mod transport;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
-
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, HeaderName};
 use serde::Deserialize;
 
-use self::access::Challenge;
-use self::answer::{Again, Answer, Failure, Question};
+use self::answer::Answer;
 pub use self::error::RegistryError;
+pub use self::patience::Limits;
+use self::transport::{Request, Transport};
 use super::manifest::{self, Content};
 use crate::engine::Login;
-use crate::oci::{Digest, Platform, Reference, media_type};
-
-/// How long and how often a registry is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// For a connection to stand.
-    pub connect: Duration,
-    /// Between two signs of life of an answer.
-    pub stall: Duration,
-    /// For one question with its answer.
-    pub answer: Duration,
-    /// How often a question is asked where the registry limits us or fails; at least once.
-    pub attempts: u32,
-    /// The longest pause between two attempts; a registry that asks for a longer one is not asked again.
-    pub pause: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            stall: Duration::from_secs(20),
-            answer: Duration::from_secs(60),
-            attempts: 4,
-            pause: Duration::from_secs(20),
-        }
-    }
-}
+use crate::oci::{Digest, Platform, Reference};
 
 /// What a registry has under a name, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,25 +58,19 @@ pub struct PlatformImage {
 /// ([`Reference::set_mirror_registry`]) is asked of the mirror.
 #[derive(Debug)]
 pub struct Distribution {
-    limits: Limits,
-    ca_bundle: Option<Vec<u8>>,
-    direct: OnceLock<Client>,
-    outside: OnceLock<Client>,
-    // What opened a repository once opens it again; by address and user.
-    granted: Mutex<HashMap<String, HeaderValue>>,
+    transport: Transport,
 }
 
 /// The largest manifest that is read; the specification asks registries to take 4 MiB.
 const MANIFEST_LIMIT: usize = 4 << 20;
 /// The largest image configuration that is read.
 const CONFIG_LIMIT: usize = 8 << 20;
-/// The largest answer of a token service that is read.
-const TOKEN_LIMIT: usize = 1 << 20;
 /// The header in which a registry says the digest.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Every form of manifest that we read.
-const MANIFESTS: [&str; 4] =
-    [media_type::DOCKER_MANIFEST, media_type::DOCKER_LIST, media_type::OCI_MANIFEST, media_type::OCI_INDEX];
+const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json";
 
 /// The fields of an image configuration that name the platform.
 #[derive(Deserialize)]
@@ -122,13 +86,7 @@ struct Config {
 impl Distribution {
     /// Returns a door that trusts, beside the machine's own certificates, those in `ca_bundle` (PEM).
     pub fn new(limits: Limits, ca_bundle: Option<Vec<u8>>) -> Self {
-        Self {
-            limits,
-            ca_bundle,
-            direct: OnceLock::new(),
-            outside: OnceLock::new(),
-            granted: Mutex::new(HashMap::new()),
-        }
+        Self { transport: Transport::new(limits, ca_bundle) }
     }
 
     /// Returns what stands under `reference`, without downloading it where the registry lets us (Docker Hub does not count such
@@ -138,8 +96,8 @@ impl Distribution {
         reference: &Reference,
         login: Option<&Login>,
     ) -> Result<Resolved, RegistryError> {
-        let url = manifest_url(reference)?;
-        match self.ask(Method::HEAD, url, &MANIFESTS.join(", "), reference, login, 0).await {
+        let question = manifest_request(Method::HEAD, reference, 0);
+        match self.transport.ask(&question, reference, login).await {
             Ok(answer) => {
                 if let Some(resolved) = head(&answer, reference)? {
                     return Ok(resolved);
@@ -162,9 +120,8 @@ impl Distribution {
         reference: &Reference,
         login: Option<&Login>,
     ) -> Result<Manifest, RegistryError> {
-        let url = manifest_url(reference)?;
-        let answer =
-            self.ask(Method::GET, url, &MANIFESTS.join(", "), reference, login, MANIFEST_LIMIT).await?;
+        let question = manifest_request(Method::GET, reference, MANIFEST_LIMIT);
+        let answer = self.transport.ask(&question, reference, login).await?;
         let lying = |what: String| lying(reference, what);
         let digest = Digest::of(&answer.body);
         for promised in reference.digest().into_iter().chain(answer.header(&CONTENT_DIGEST)) {
@@ -220,8 +177,14 @@ impl Distribution {
         config: Digest,
         login: Option<&Login>,
     ) -> Result<String, RegistryError> {
-        let url = url(reference, &format!("blobs/{config}"))?;
-        let answer = self.ask(Method::GET, url, "*/*", reference, login, CONFIG_LIMIT).await?;
+        let question = Request {
+            method: Method::GET,
+            path: format!("blobs/{config}"),
+            accept: "*/*",
+            at_most: CONFIG_LIMIT,
+            doing: "for an image's configuration",
+        };
+        let answer = self.transport.ask(&question, reference, login).await?;
         let found = Digest::of(&answer.body);
         if found != config {
             return Err(lying(reference, format!("a configuration of digest {found}, not {config}")));
@@ -232,161 +195,6 @@ impl Distribution {
         let text = parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/");
         Ok(if text.is_empty() { "unknown".to_owned() } else { text })
     }
-
-    /// Asks until there is an answer, or no hope for one.
-    async fn ask(
-        &self,
-        method: Method,
-        url: Url,
-        accept: &str,
-        reference: &Reference,
-        login: Option<&Login>,
-        at_most: usize,
-    ) -> Result<Answer, RegistryError> {
-        let (registry, whole) = (host(reference), reference.whole());
-        let question = Question {
-            registry,
-            repository: reference.repository(),
-            reference: &whole,
-            doing: if method == Method::HEAD { "which digest it has" } else { "for an image's manifest" },
-            logged_in: login.is_some(),
-            at_most,
-            limit: self.limits.answer,
-        };
-        let mut attempts = 1;
-        loop {
-            let asked = self.ask_once(method.clone(), &url, accept, question, login);
-            let failure = match tokio::time::timeout(self.limits.answer, asked).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failure)) => failure,
-                Err(_) => Failure::fatal(RegistryError::TimedOut {
-                    registry: registry.to_owned(),
-                    doing: question.doing.to_owned(),
-                    limit: self.limits.answer,
-                }),
-            };
-            match pause(failure.again, attempts, self.limits) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(counted(failure.error, attempts)),
-            }
-            attempts += 1;
-        }
-    }
-
-    /// Asks once, letting ourselves in if the registry wants that.
-    async fn ask_once(
-        &self,
-        method: Method,
-        url: &Url,
-        accept: &str,
-        question: Question<'_>,
-        login: Option<&Login>,
-    ) -> Result<Answer, Failure> {
-        let key = format!(
-            "{}/{} {}",
-            question.registry,
-            question.repository,
-            login.map_or("", |login| &login.user)
-        );
-        let known = self.granted.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let send = async |authorization: Option<HeaderValue>| {
-            let mut request = self.client(url).map_err(Failure::fatal)?.request(method.clone(), url.clone());
-            request = request.header(ACCEPT, accept);
-            if let Some(value) = authorization {
-                request = request.header(AUTHORIZATION, value);
-            }
-            request.send().await.map_err(|error| answer::broken(&error, question))
-        };
-        let mut sent = known.clone();
-        let mut response = send(known).await?;
-        if response.status().as_u16() == 401
-            && let Some(header) = self.let_in(&response, url, question, login).await?
-        {
-            sent = Some(header.clone());
-            response = send(Some(header)).await?;
-        }
-        let answer = Answer::read(response, question).await?;
-        if let Some(header) = sent {
-            self.granted.lock().unwrap_or_else(PoisonError::into_inner).insert(key, header);
-        }
-        Ok(answer)
-    }
-
-    /// Returns the header that answers a challenge; none where there is nothing to answer with.
-    async fn let_in(
-        &self,
-        response: &reqwest::Response,
-        url: &Url,
-        question: Question<'_>,
-        login: Option<&Login>,
-    ) -> Result<Option<HeaderValue>, Failure> {
-        let refuse = |message: String| {
-            Failure::fatal(RegistryError::Unauthorised {
-                registry: question.registry.to_owned(),
-                repository: question.repository.to_owned(),
-                status: 401,
-                message,
-                logged_in: question.logged_in,
-            })
-        };
-        let basic = login.and_then(access::basic_header);
-        match Challenge::find(response.headers(), url.scheme() == "https").map_err(refuse)? {
-            Challenge::Basic => Ok(basic),
-            Challenge::Bearer { realm, service, scope } => {
-                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", question.repository));
-                let url = access::token_url(&realm, service.as_deref(), &scope);
-                let mut request = self.client(&url).map_err(Failure::fatal)?.get(url);
-                if let Some(value) = basic {
-                    request = request.header(AUTHORIZATION, value);
-                }
-                let response = request.send().await.map_err(|error| answer::broken(&error, question))?;
-                let answer = Answer::read(response, Question { at_most: TOKEN_LIMIT, ..question }).await?;
-                access::token_header(&answer.body).map(Some).map_err(refuse)
-            }
-        }
-    }
-
-    /// Returns the client for `url`, made when it is first needed.
-    fn client(&self, url: &Url) -> Result<&Client, RegistryError> {
-        let loopback = url.host_str().is_some_and(is_loopback);
-        let made = if loopback { &self.direct } else { &self.outside };
-        if let Some(client) = made.get() {
-            return Ok(client);
-        }
-        let client = self.new_client(loopback)?;
-        Ok(made.get_or_init(|| client))
-    }
-
-    fn new_client(&self, loopback: bool) -> Result<Client, RegistryError> {
-        super::use_ring();
-        let trust = |error: reqwest::Error| RegistryError::Trust(error.to_string());
-        let mut builder = Client::builder()
-            .user_agent(concat!("smp-image/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.limits.connect)
-            .read_timeout(self.limits.stall)
-            .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let downgraded = attempt.previous().last().is_some_and(|from| from.scheme() == "https")
-                    && attempt.url().scheme() != "https";
-                if downgraded {
-                    attempt.error("it redirects to an address without encryption")
-                } else if attempt.previous().len() > 5 {
-                    attempt.error("it redirects without end")
-                } else {
-                    attempt.follow()
-                }
-            }));
-        if loopback {
-            builder = builder.no_proxy();
-        }
-        if let Some(pem) = &self.ca_bundle {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(trust)?;
-            if certificates.is_empty() {
-                return Err(RegistryError::Trust("the bundle has no PEM certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        builder.build().map_err(trust)
-    }
 }
 
 /// Returns `reference` by its digest, asked of the same mirror.
@@ -394,41 +202,11 @@ pub(super) fn at(reference: &Reference, digest: Digest) -> Reference {
     reference.clone_with_digest(digest.to_string())
 }
 
-/// Returns whether `host` is this machine itself, whatever name service says: `localhost`, 127.0.0.0/8, `[::1]`.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().map_or(bare.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
-}
-
-/// Returns the host that is asked about `reference`: its mirror or its registry.
-fn host(reference: &Reference) -> &str {
-    reference.resolve_registry()
-}
-
-fn manifest_url(reference: &Reference) -> Result<Url, RegistryError> {
+fn manifest_request(method: Method, reference: &Reference, at_most: usize) -> Request<'static> {
     let name = reference.digest().or_else(|| reference.tag()).unwrap_or("latest");
-    url(reference, &format!("manifests/{name}"))
-}
-
-fn url(reference: &Reference, path: &str) -> Result<Url, RegistryError> {
-    let host = host(reference);
-    let parse = |scheme: &str| {
-        Url::parse(&format!("{scheme}://{host}/v2/{}/{path}", reference.repository())).map_err(|error| {
-            RegistryError::Unreachable {
-                registry: host.to_owned(),
-                reason: format!("it is no address: {error}"),
-            }
-        })
-    };
-    let mut url = parse("https")?;
-    if url.host_str().is_some_and(is_loopback) {
-        url = parse("http")?;
-    }
-    if let Some(namespace) = reference.namespace() {
-        // How containerd tells a mirror which registry it stands for.
-        url.query_pairs_mut().append_pair("ns", namespace);
-    }
-    Ok(url)
+    let doing =
+        if method == Method::HEAD { "which digest the image has" } else { "for the image's manifest" };
+    Request { method, path: format!("manifests/{name}"), accept: MANIFESTS, at_most, doing }
 }
 
 /// Returns what the headers of a HEAD say, if they say all; the bytes cannot be checked, there are none.
@@ -452,42 +230,9 @@ fn head(answer: &Answer, reference: &Reference) -> Result<Option<Resolved>, Regi
 }
 
 fn lying(reference: &Reference, what: String) -> RegistryError {
-    RegistryError::Lying { registry: host(reference).to_owned(), reference: reference.whole(), what }
-}
-
-/// Returns how long to wait before the next attempt; none where there is no next one.
-fn pause(again: Again, attempts: u32, limits: Limits) -> Option<Duration> {
-    if attempts >= limits.attempts {
-        return None;
-    }
-    match again {
-        Again::Never => None,
-        // Never earlier than asked, and not all clients of a registry in the same moment.
-        Again::After(wait) if wait <= limits.pause => Some(wait + jitter(Duration::from_millis(500))),
-        Again::After(_) => None,
-        Again::Later => {
-            let step = Duration::from_millis(500).saturating_mul(1 << attempts.min(10)).min(limits.pause);
-            Some(step / 2 + jitter(step / 2))
-        }
-    }
-}
-
-/// Returns a random duration below `most`.
-fn jitter(most: Duration) -> Duration {
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    // 16 bits of randomness are plenty to spread clients.
-    most.mul_f64(f64::from(u16::try_from(random >> 48).unwrap_or_default()) / f64::from(u16::MAX))
-}
-
-/// Returns the error with how often the registry was asked.
-fn counted(error: RegistryError, count: u32) -> RegistryError {
-    match error {
-        RegistryError::RateLimited { registry, retry_after, .. } => {
-            RegistryError::RateLimited { registry, retry_after, attempts: count }
-        }
-        RegistryError::ServerError { registry, status, message, .. } => {
-            RegistryError::ServerError { registry, status, message, attempts: count }
-        }
-        other => other,
+    RegistryError::Lying {
+        registry: reference.resolve_registry().to_owned(),
+        reference: reference.whole(),
+        what,
     }
 }
