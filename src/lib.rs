@@ -13,4 +13,5 @@ pub mod resolve;
 pub mod plan;
 pub mod engine;
 pub mod check;
+pub mod registry;
 pub mod commands;

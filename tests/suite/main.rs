@@ -4,4 +4,5 @@
 mod architecture;
 mod errors;
 mod golden;
+mod registry;
 mod resolve;
