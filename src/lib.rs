@@ -13,4 +13,6 @@ pub mod resolve;
 pub mod plan;
 pub mod render;
 pub mod engine;
+pub mod check;
+pub mod registry;
 pub mod commands;

@@ -56,7 +56,12 @@ pub async fn lock(
         components.push(locked);
     }
     components.sort_by_key(|locked| locked.name);
-    let python = wheels.into_iter().filter(|pinned| !taken.contains(&pinned.package().to_owned())).collect();
+    let python: Vec<PinnedRequirement> =
+        wheels.into_iter().filter(|pinned| !taken.contains(&pinned.package().to_owned())).collect();
+    let build = match selection.build_question(&components, &python, platform) {
+        Some(question) => upstream.python(&question).await?,
+        None => Vec::new(),
+    };
     let base = lock_image(recipe.base.image.get_ref(), platform, upstream).await;
     let devel = match &recipe.base.devel {
         Some(image) => Some(lock_image(image.get_ref(), platform, upstream).await),
@@ -70,6 +75,7 @@ pub async fn lock(
         devel,
         packages: recipe.apt.packages.iter().map(|package| package.get_ref().clone()).collect(),
         python,
+        build,
         components,
     })
 }
@@ -205,6 +211,32 @@ impl Selection {
             platform,
             held_back,
         })
+    }
+}
+
+impl Selection {
+    /// Returns which packages the stages need that build what exists only as source, if there are any.
+    ///
+    /// They are pinned like everything else: pip's own build isolation would fetch whatever is newest on the day of the build.
+    fn build_question(
+        &self,
+        components: &[LockedComponent],
+        python: &[PinnedRequirement],
+        platform: Platform,
+    ) -> Option<PythonQuestion> {
+        let mut names: Vec<&str> =
+            self.choices.iter().flat_map(|choice| choice.build.iter().map(String::as_str)).collect();
+        let from_source = python.iter().any(|pinned| pinned.source)
+            || components.iter().any(|component| !component.sdists.is_empty());
+        if !from_source {
+            return None;
+        }
+        names.extend(["setuptools", "wheel"]);
+        names.sort_unstable();
+        names.dedup();
+        let requirements = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let (python, glibc) = (self.python.clone(), self.glibc.clone());
+        Some(PythonQuestion { requirements, python, glibc, platform, held_back: Vec::new() })
     }
 }
 

@@ -198,6 +198,9 @@ pub struct Packages {
     /// Whether the leader itself is only a source distribution.
     #[serde(default)]
     pub compiled: bool,
+    /// Python packages that compiling it needs.
+    #[serde(default)]
+    pub build: Vec<String>,
     /// Packages of the distribution that it needs at run time.
     #[serde(default)]
     pub apt: Vec<AptPackage>,

@@ -1,6 +1,7 @@
 //! The door to what facts cannot hold: package indexes (through `uv`, run as a process), downloads, registries.
 
 pub mod network;
+mod uv;
 
 use async_trait::async_trait;
 

@@ -1,0 +1,202 @@
+//! Looks into the layers of a finished image, without a GPU and without unpacking it: one pass over what `docker save` writes.
+//!
+//! First the stream is read once, whatever the order of its parts, and notes are kept of every file (`check/blob.rs`,
+//! `check/note.rs`). Then the notes are merged into the root that a container would see (`check/root.rs`). Rules are pure
+//! functions over that ([`RULES`]): each is one file in `check/rules/`. Nothing is written to disk, and an archive from an enemy
+//! costs bounded memory ([`Limits`]).
+
+use std::io::Read;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::engine::{Engine, EngineError};
+use crate::oci::{Digest, Platform};
+use crate::plan::Expectation;
+
+mod archive;
+mod blob;
+mod component;
+mod finding;
+mod inventory;
+mod limits;
+mod manifest;
+mod meter;
+mod note;
+mod root;
+mod rules;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+pub use component::{ComponentSeen, Evidence, Sighting};
+pub use finding::{Finding, RuleCode, Severity};
+pub use limits::Limits;
+pub use rules::{RULES, Rule};
+
+/// What a look into an image found.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Inspection {
+    /// The platform that was asked for.
+    pub platform: Platform,
+    /// The findings, the gravest first.
+    pub findings: Vec<Finding>,
+    /// The expected components and what is there of them.
+    pub components: Vec<ComponentSeen>,
+    /// The layers from the bottom up.
+    pub layers: Vec<LayerSummary>,
+    /// What the configuration says.
+    pub config: ConfigSummary,
+    /// How much was read.
+    pub read: ReadSummary,
+}
+
+/// A layer of the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct LayerSummary {
+    /// The digest of its bytes as they lie in the archive.
+    pub digest: Digest,
+    /// The digest of its unpacked bytes.
+    pub diff_id: Digest,
+    /// Its media type: the manifest's word, or what Docker's layout without manifest means.
+    pub media_type: String,
+    /// Its size in the archive in bytes.
+    pub size: u64,
+    /// Its unpacked size in bytes.
+    pub unpacked: u64,
+    /// The number of its members.
+    pub files: u64,
+    /// The step that made it, shortened; empty where the history does not say.
+    pub created_by: String,
+}
+
+/// What the configuration of an image says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct ConfigSummary {
+    /// Its digest.
+    pub digest: Digest,
+    /// The digest of the manifest, where the archive holds one.
+    pub manifest: Option<Digest>,
+    /// Operating system and architecture as written, such as `linux/amd64`.
+    pub platform: String,
+    /// The command of a container: entry point and arguments.
+    pub command: Vec<String>,
+    /// The folder in which it starts.
+    pub workdir: String,
+    /// The user; empty means root.
+    pub user: String,
+    /// The labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+/// How much was read.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct ReadSummary {
+    /// The size of the archive in bytes.
+    pub bytes: u64,
+    /// Files in the merged root.
+    pub files: u64,
+    /// ELF files in the merged root.
+    pub elf_files: u64,
+    /// Bytes that upper layers delete or overwrite.
+    pub wasted: u64,
+    /// How long it took, in seconds.
+    pub took: f64,
+}
+
+/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The stream broke off.
+    #[error("cannot read the exported image to its end: {0}")]
+    Read(#[source] std::io::Error),
+    /// It is not what `docker save` writes.
+    #[error("this is no exported image (docker save): {0}")]
+    NotAnImage(String),
+    /// A part does not have the form that it must have.
+    #[error("{what} in the exported image is malformed: {message}")]
+    Malformed {
+        /// The part.
+        what: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A part that the manifest names is missing.
+    #[error("{0} is missing from the exported image")]
+    Incomplete(String),
+    /// The image would cost more than any honest one.
+    #[error("the image has more than {limit} {what}: refused, as no training image needs that")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is let through.
+        limit: u64,
+    },
+    /// The engine could not export it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Looks into the image in `archive`, which `docker save` wrote, for `platform` and everything in `expectations`.
+pub fn inspect(
+    archive: impl Read,
+    platform: Platform,
+    expectations: &[Expectation],
+) -> Result<Inspection, CheckError> {
+    inspect_within(archive, platform, expectations, &Limits::default())
+}
+
+/// As [`inspect`], within other limits.
+pub fn inspect_within(
+    archive: impl Read,
+    platform: Platform,
+    expectations: &[Expectation],
+    limits: &Limits,
+) -> Result<Inspection, CheckError> {
+    let start = Instant::now();
+    let contents = archive::read(archive, limits)?;
+    let bytes = contents.bytes;
+    let joined = manifest::join(&contents, platform)?;
+    let image = rules::Image::new(joined, contents.into_blobs());
+    Ok(rules::judge(&image, platform, expectations, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Exports the image `name` from `engine` and looks into it as it streams by; nothing touches the disk.
+pub async fn image(
+    engine: &dyn Engine,
+    name: &str,
+    platform: Platform,
+    expectations: Vec<Expectation>,
+) -> Result<Inspection, CheckError> {
+    let (reader, mut writer) = std::io::pipe().map_err(CheckError::Read)?;
+    let looking = tokio::task::spawn_blocking(move || inspect(reader, platform, &expectations));
+    let exported = engine.export(name, &mut writer).await;
+    drop(writer);
+    let looked = looking.await.map_err(|error| CheckError::Read(std::io::Error::other(error)))?;
+    match (exported, looked) {
+        (Ok(()), looked) => looked,
+        // We stopped reading, so the engine could not go on writing: our reason is the one.
+        (Err(EngineError::Sink(_)), Err(error)) => Err(error),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+impl ReadSummary {
+    fn new(image: &rules::Image, bytes: u64, start: Instant) -> Self {
+        let (mut files, mut elf_files) = (0, 0);
+        for (_, note, _) in image.root.files() {
+            files += 1;
+            elf_files += u64::from(note.elf.is_some());
+        }
+        let took = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        Self { bytes, files, elf_files, wasted: image.root.wasted, took }
+    }
+}
+
+impl Inspection {
+    /// Returns the findings of `severity`.
+    pub fn of_severity(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.severity == severity)
+    }
+}

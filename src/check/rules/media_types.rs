@@ -1,0 +1,101 @@
+//! Layers have media types that registries and runtimes take, and are packed as these say.
+
+use super::super::blob::Codec;
+use super::super::finding::{Finding, RuleCode, Severity};
+use super::{Layer, Rule, Subject};
+
+pub(super) const RULE: Rule = Rule {
+    codes: &[RuleCode::MediaType],
+    promise: "Every layer has a known media type and is packed as it says.",
+    story: "SageMaker refuses images with zstd layers, and Docker 20.10 cannot pull them; foreign layers are not copied into a \
+            registry at all, so that the image pulls only where the original host can be reached.",
+    run,
+};
+
+fn run(subject: &Subject<'_>) -> Vec<Finding> {
+    subject.image.layers.iter().enumerate().filter_map(|(at, layer)| judge(at + 1, layer)).collect()
+}
+
+fn judge(number: usize, layer: &Layer) -> Option<Finding> {
+    let media_type = layer.described.as_deref()?;
+    let finding = |severity, evidence: String, remedy: &str| {
+        Some(Finding {
+            severity,
+            rule: RuleCode::MediaType,
+            subject: format!("layer {number}"),
+            evidence,
+            remedy: remedy.to_owned(),
+        })
+    };
+    let Some(codec) = codec_of(media_type) else {
+        return finding(
+            Severity::Error,
+            format!("{media_type} is no media type of a layer"),
+            "build the image again with a current builder; no runtime will unpack this layer",
+        );
+    };
+    if media_type.contains("foreign") || media_type.contains("nondistributable") {
+        return finding(
+            Severity::Warning,
+            format!("{media_type}: registries do not keep this layer"),
+            "copy its content into a layer of your own",
+        );
+    }
+    if codec != layer.codec {
+        return finding(
+            Severity::Error,
+            format!("{media_type} is promised, and the bytes are {}", layer.codec.name()),
+            "build the image again; runtimes refuse the layer",
+        );
+    }
+    (codec == Codec::Zstd).then_some(())?;
+    finding(
+        Severity::Info,
+        "it is packed with zstd, which EKS and HyperPod take and SageMaker jobs do not".to_owned(),
+        "push with --for sagemaker where SageMaker shall run it",
+    )
+}
+
+impl Codec {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "not packed",
+            Self::Gzip => "packed with gzip",
+            Self::Zstd => "packed with zstd",
+        }
+    }
+}
+
+/// Returns how a layer of `media_type` is packed; none where it is not a layer's media type.
+fn codec_of(media_type: &str) -> Option<Codec> {
+    let docker = media_type.strip_prefix("application/vnd.docker.image.rootfs.");
+    let form = docker
+        .and_then(|rest| rest.strip_prefix("diff.tar").or_else(|| rest.strip_prefix("foreign.diff.tar")))
+        .or_else(|| {
+            let oci = media_type.strip_prefix("application/vnd.oci.image.layer.")?;
+            oci.strip_prefix("v1.tar").or_else(|| oci.strip_prefix("nondistributable.v1.tar"))
+        })?;
+    match form {
+        "" => Some(Codec::Plain),
+        ".gzip" | "+gzip" => Some(Codec::Gzip),
+        ".zstd" | "+zstd" => Some(Codec::Zstd),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_of_docker_and_oci_are_known_and_others_are_not() {
+        assert_eq!(codec_of("application/vnd.docker.image.rootfs.diff.tar.gzip"), Some(Codec::Gzip));
+        assert_eq!(codec_of("application/vnd.oci.image.layer.v1.tar"), Some(Codec::Plain));
+        assert_eq!(
+            codec_of("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"),
+            Some(Codec::Zstd)
+        );
+        assert_eq!(codec_of("application/vnd.oci.image.layer.v1.tar+lz4"), None);
+        assert_eq!(codec_of("text/plain"), None);
+    }
+}
