@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod lock;
 pub mod resolve;
 pub mod plan;
+pub mod render;
 pub mod engine;
 pub mod check;
 pub mod registry;
