@@ -11,5 +11,9 @@ pub(crate) fn equals(path: &Path, text: &str) {
         return;
     }
     let committed = fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == text, "{} is not what its generator says; `make golden` renews it.\n{text}", path.display());
+    assert!(
+        committed == text,
+        "{} is not what its generator says; `make golden` renews it.\n{text}",
+        path.display()
+    );
 }

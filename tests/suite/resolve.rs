@@ -18,7 +18,11 @@ struct FakeUpstream {
 }
 
 fn pinned(requirement: &str, source: bool) -> PinnedRequirement {
-    PinnedRequirement { requirement: requirement.parse().unwrap(), hashes: vec![Digest::of(requirement)], source }
+    PinnedRequirement {
+        requirement: requirement.parse().unwrap(),
+        hashes: vec![Digest::of(requirement)],
+        source,
+    }
 }
 
 #[async_trait]
@@ -26,7 +30,9 @@ impl Upstream for FakeUpstream {
     async fn python(&self, question: &PythonQuestion) -> Result<Vec<PinnedRequirement>, UpstreamError> {
         self.asked.lock().unwrap().push(question.clone());
         let name = |text: &str| text.split(['=', '<', '>', '!', '~', '[']).next().unwrap().trim().to_owned();
-        let exact = |text: &str| text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| version.replace(".*", ".0"));
+        let exact = |text: &str| {
+            text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| version.replace(".*", ".0"))
+        };
         Ok(question
             .requirements
             .iter()
@@ -81,8 +87,18 @@ fn every_built_in_recipe_locks_and_its_committed_lock_is_fresh() {
         let source = of_builtin(recipe.name);
         lock(&source, &FakeUpstream::default()).unwrap_or_else(|error| panic!("{}: {error:?}", recipe.name));
         let committed = Lock::parse(recipe.name, recipe.lock.unwrap()).unwrap();
-        assert_eq!(committed.freshness(&source, amd64()), Freshness::Fresh, "{}: run `make lock`", recipe.name);
-        assert_eq!(committed.to_text(), recipe.lock.unwrap(), "{}: written and read are not the same", recipe.name);
+        assert_eq!(
+            committed.freshness(&source, amd64()),
+            Freshness::Fresh,
+            "{}: run `make lock`",
+            recipe.name
+        );
+        assert_eq!(
+            committed.to_text(),
+            recipe.lock.unwrap(),
+            "{}: written and read are not the same",
+            recipe.name
+        );
     }
 }
 
@@ -151,6 +167,8 @@ fn a_lock_edited_by_hand_is_refused_with_the_place() {
     let broken = text.replacen("sha256:", "sha256:zz", 1);
     let error = Lock::parse("quickstart.lock", &broken).unwrap_err().to_string();
     assert!(error.contains("line") && error.contains("quickstart.lock"), "{error}");
-    let twice = format!("{text}\n[[component]]\nname = \"nccl\"\nversion = \"1\"\norigin = \"wheels\"\nreason = \"\"\n");
+    let twice = format!(
+        "{text}\n[[component]]\nname = \"nccl\"\nversion = \"1\"\norigin = \"wheels\"\nreason = \"\"\n"
+    );
     assert!(Lock::parse("quickstart.lock", &twice).unwrap_err().to_string().contains("nccl"));
 }
