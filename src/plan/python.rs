@@ -94,6 +94,9 @@ fn unknown(lock: &Lock) -> PlanError {
     PlanError::UnknownPython { image: lock.base.image.whole() }
 }
 
+/// The name of the stage for packages beyond the components.
+pub(super) const BEYOND: &str = "packages";
+
 /// Packages that are installed together, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
@@ -110,7 +113,7 @@ pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
     let mut groups = Vec::new();
     let mut owners: Vec<(String, String)> = Vec::new();
     let of_components = lock.components.iter().map(|locked| (locked.name.name(), &locked.wheels));
-    for (name, wheels) in of_components.chain([("packages", &lock.python)]) {
+    for (name, wheels) in of_components.chain([(BEYOND, &lock.python)]) {
         if wheels.is_empty() {
             continue;
         }
@@ -122,7 +125,7 @@ pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
             owners.push((package, name.to_owned()));
         }
         let title = match name {
-            "packages" => "Python packages beyond the components".to_owned(),
+            BEYOND => "Python packages beyond the components".to_owned(),
             component => component.to_owned(),
         };
         groups.push(Group { name: name.to_owned(), title, packages: pinned(wheels)? });

@@ -135,6 +135,19 @@ fn the_classic_dialect_holds_nothing_that_needs_buildkit() {
 }
 
 #[test]
+fn a_continued_line_is_followed_by_an_indented_one() {
+    for recipe in builtin::all() {
+        for (dialect, word) in DIALECTS {
+            let text = render(&plan_of(recipe.name), dialect).unwrap();
+            for pair in text.lines().collect::<Vec<_>>().windows(2) {
+                let joined = pair[0].ends_with('\\') == pair[1].starts_with("    ");
+                assert!(joined && !pair[0].ends_with(' '), "{} {word}:\n{}\n{}", recipe.name, pair[0], pair[1]);
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_moves_and_nothing_is_unverified() {
     for recipe in builtin::all() {
         for (dialect, _) in DIALECTS {
