@@ -16,7 +16,8 @@ pub(super) struct Compiler<'a, 'b> {
 
 impl<'a, 'b> Compiler<'a, 'b> {
     pub(super) fn new(composer: &'a mut Composer<'b>) -> Result<Self, PlanError> {
-        let compiled = |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
+        let compiled =
+            |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
         let wanted: Vec<_> = composer.lock.components.iter().filter(compiled).cloned().collect();
         let compiler = Self { composer, wanted };
         compiler.one_distribution()?;
@@ -93,7 +94,10 @@ impl<'a, 'b> Compiler<'a, 'b> {
     fn plugin(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
         let efa = self.efa_parts(&["/opt/amazon/efa"])?;
         if efa.is_empty() {
-            return Err(PlanError::Missing { component: locked.name, what: "an EFA installer to build against" });
+            return Err(PlanError::Missing {
+                component: locked.name,
+                what: "an EFA installer to build against",
+            });
         }
         let work = Work::AwsOfiNccl(self.ingredients(locked, efa)?);
         self.add(locked, work, "/opt/aws-ofi-nccl", Some("/opt/aws-ofi-nccl/lib"))
@@ -190,7 +194,13 @@ impl<'a, 'b> Compiler<'a, 'b> {
     fn tools(&self) -> Result<Vec<AptPackage>, PlanError> {
         let mut tools = vec!["cmake", "g++", "ninja-build", "pybind11-dev"];
         if matches!(self.composer.python, Python::Venv(_)) {
-            tools.extend(["python3-dev", "python3-pybind11", "python3-setuptools", "python3-venv", "python3-wheel"]);
+            tools.extend([
+                "python3-dev",
+                "python3-pybind11",
+                "python3-setuptools",
+                "python3-venv",
+                "python3-wheel",
+            ]);
         }
         tools.into_iter().map(|tool| Ok(tool.parse()?)).collect()
     }

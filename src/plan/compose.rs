@@ -166,7 +166,8 @@ impl Composer<'_> {
 
     fn smp(&mut self, home: &Home) -> Result<StageName, PlanError> {
         let missing = |what| PlanError::Missing { component: Component::Smp, what };
-        let locked = self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
+        let locked =
+            self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
         let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
         // What wheels are unpacked with and extensions compiled with; the channel's PyTorch does not ask for them.
         let tools = ["pip", "setuptools", "wheel"].map(str::parse::<CondaPackage>);
@@ -189,10 +190,7 @@ impl Composer<'_> {
     }
 
     /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
-    fn wheels(
-        &mut self,
-        unpacks_in: Option<&StartsFrom>,
-    ) -> Result<Vec<PinnedPackage>, PlanError> {
+    fn wheels(&mut self, unpacks_in: Option<&StartsFrom>) -> Result<Vec<PinnedPackage>, PlanError> {
         let groups = python::groups(self.lock)?;
         let (Some(from), Some(home)) = (unpacks_in, self.python.home().cloned()) else {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
@@ -213,10 +211,9 @@ impl Composer<'_> {
         Ok(Vec::new())
     }
 
-    /// Returns what source distributions of `group` are built with. Components come as wheels; among the packages that people add
-    /// there are old ones that exist only as source. SMP's conda environment has the same tools of its own.
+    /// Returns what source distributions of `group` are built with. SMP's conda environment has the same tools of its own.
     fn tools(&self, group: &python::Group) -> Result<Vec<AptPackage>, PlanError> {
-        let needed = group.name == python::BEYOND && matches!(self.python, Python::Venv(_));
+        let needed = group.source && matches!(self.python, Python::Venv(_));
         let tools: &[&str] = if needed { &["python3-setuptools", "python3-wheel"] } else { &[] };
         tools.iter().map(|tool| Ok(tool.parse()?)).collect()
     }
@@ -224,7 +221,10 @@ impl Composer<'_> {
     /// Returns the folders of libraries that wheels of the lock bring, below site-packages.
     pub(super) fn library_folders(&self) -> Vec<LocalPath> {
         let unpacked = self.lock.components.iter().filter(|locked| !locked.wheels.is_empty());
-        unpacked.filter_map(|locked| facts_of(locked, self.catalog)).flat_map(|facts| facts.folders.clone()).collect()
+        unpacked
+            .filter_map(|locked| facts_of(locked, self.catalog))
+            .flat_map(|facts| facts.folders.clone())
+            .collect()
     }
 
     fn efa(&mut self, version: Version, trunk: StartsFrom) -> Result<StartsFrom, PlanError> {
@@ -246,11 +246,7 @@ impl Composer<'_> {
         Ok(StartsFrom::Stage(self.push("efa", trunk, work)?))
     }
 
-    fn image(
-        &mut self,
-        trunk: StartsFrom,
-        packages: Vec<PinnedPackage>,
-    ) -> Result<(), PlanError> {
+    fn image(&mut self, trunk: StartsFrom, packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
         let copies = self
             .recipe
             .copy

@@ -50,7 +50,8 @@ impl Work {
                 steps
             }
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
-                let mut steps = vec![jobs(), on_target("install the tools that Python extensions are built with")];
+                let mut steps =
+                    vec![jobs(), on_target("install the tools that Python extensions are built with")];
                 steps.extend(copies(&compile.parts));
                 let names: Vec<_> = compile.packages.iter().map(|package| &package.requirement).collect();
                 steps.push(on_target(format!("compile {}", words(&names))));
@@ -103,7 +104,9 @@ fn jobs() -> Step {
 fn argument(checksum: &Checksum) -> Vec<Step> {
     match checksum {
         Checksum::Sha256(_) => Vec::new(),
-        Checksum::Argument(name) => vec![native(Instruction::Arg, format!("{name}, which the lock does not know"))],
+        Checksum::Argument(name) => {
+            vec![native(Instruction::Arg, format!("{name}, which the lock does not know"))]
+        }
     }
 }
 

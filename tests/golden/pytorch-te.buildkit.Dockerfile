@@ -136,15 +136,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # Python packages beyond the components: verified against the lock, unpacked below /out.
 FROM python AS packages
-RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-packages,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-packages-lists,target=/var/lib/apt/lists,sharing=locked \
-    set -eu; \
-    export DEBIAN_FRONTEND=noninteractive; \
-    apt-get update; \
-    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
-        python3-setuptools \
-        python3-wheel; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \

@@ -107,14 +107,6 @@ RUN set -eu; \
 # Python packages beyond the components: verified against the lock, unpacked below /out.
 FROM python AS packages
 RUN set -eu; \
-    export DEBIAN_FRONTEND=noninteractive; \
-    apt-get update; \
-    apt-get install --yes --no-install-recommends \
-        python3-setuptools \
-        python3-wheel; \
-    rm -rf /var/cache/apt/archives /var/cache/apt/*.bin /var/lib/apt/lists/*; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN set -eu; \
     printf '%s\n' \
         'annotated-types==0.8.0 --hash=sha256:f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0' \
         'cuda-bindings==13.5.0 --hash=sha256:a46a8cc84112d769d0f57bf3ae3fedc115cf09348f14da85a1a8200968b6f262' \

@@ -161,7 +161,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'pydantic-core==2.50.4 --hash=sha256:0574866e05f6adeecc520d87e87dd06210c0a51706341f6ef8421572f5a64444' \
         'pydantic==2.14.3 --hash=sha256:3f7b347782ab7e4cf4c798496ae3a82787d9f21ec12676a9c564355eeef8daa8' \
         'python-dateutil==4.0.0 --hash=sha256:a5e246f79eb80475e691bf93862cead98decd8a498cf53ba0516fcdc0f50dc1c' \
-        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         'pyyaml==6.0.3 --hash=sha256:b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d' \
         'regex==2026.11.15 --hash=sha256:7288fae326a15b1ea57c6b07225a1b6e0b68def5dbe7670651a35e4af61f785b --hash=sha256:aafeb64c8569d69edfbf772feba49d2a001d3dca0f43e6a71e3735587ecb8222' \
         'requests==2.34.2 --hash=sha256:2a0d60c172f83ac6ab31e4554906c0f3b3588d37b5cb939b1c061f4907e278e0' \
@@ -176,6 +175,22 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'xxhash==4.1.0 --hash=sha256:5e713f5db9e1a8aafac59a45cc1ffce11ca507730f5dc12e212ea7b73d9debde' \
         'yarl==1.25.1 --hash=sha256:681c758b0490f9e96b78e5fa8e8dc6e648e9185bb6eaebe73183c33ea0c445f3 --hash=sha256:d5add7b4ca7afeea91d52e4d4e4db3b1fe9885b71f07054560d8c4296b7441a2' \
         'zipp==4.1.2 --hash=sha256:b30cb6cd253122169c47de245ca24a86bac2a5d3802ba15bf7ba6414eb9e144d' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Python packages that exist only as source: verified against the lock, unpacked below /out.
+FROM smp AS packages-from-source
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         > /tmp/requirements.txt; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
         --disable-pip-version-check --no-input --no-compile \
@@ -311,6 +326,7 @@ COPY --link --from=smp /opt/conda /opt/conda
 COPY --link --from=nccl /out/opt/conda /opt/conda
 COPY --link --from=transformer-engine /out/opt/conda /opt/conda
 COPY --link --from=packages /out/opt/conda /opt/conda
+COPY --link --from=packages-from-source /out/opt/conda /opt/conda
 COPY --link --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
 COPY --link --from=transformer-engine-compiled /out/opt/conda /opt/conda
 COPY --link --from=flash-attn /out/opt/conda /opt/conda
