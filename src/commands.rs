@@ -3,7 +3,11 @@
 mod failure;
 mod lock;
 mod new;
+mod plan;
+mod prepare;
 mod recipes;
+mod render;
+mod shell;
 mod workshop;
 mod world;
 
@@ -77,6 +81,10 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
         Verb::Lock(verb) => lock::run(verb, cli, world).await,
+        Verb::Plan(verb) => plan::run(verb, cli, world).await,
+        Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Completions(verb) => shell::completions(verb, world),
+        Verb::Man(verb) => shell::man(verb, world),
         _ => Ok(()),
     }
 }

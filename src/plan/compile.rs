@@ -16,7 +16,8 @@ pub(super) struct Compiler<'a, 'b> {
 
 impl<'a, 'b> Compiler<'a, 'b> {
     pub(super) fn new(composer: &'a mut Composer<'b>) -> Result<Self, PlanError> {
-        let compiled = |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
+        let compiled =
+            |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
         let wanted: Vec<_> = composer.lock.components.iter().filter(compiled).cloned().collect();
         let compiler = Self { composer, wanted };
         compiler.one_distribution()?;
@@ -93,7 +94,10 @@ impl<'a, 'b> Compiler<'a, 'b> {
     fn plugin(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
         let efa = self.efa_parts(&["/opt/amazon/efa"])?;
         if efa.is_empty() {
-            return Err(PlanError::Missing { component: locked.name, what: "an EFA installer to build against" });
+            return Err(PlanError::Missing {
+                component: locked.name,
+                what: "an EFA installer to build against",
+            });
         }
         let work = Work::AwsOfiNccl(self.ingredients(locked, efa)?);
         self.add(locked, work, "/opt/aws-ofi-nccl", Some("/opt/aws-ofi-nccl/lib"))
@@ -189,7 +193,12 @@ impl<'a, 'b> Compiler<'a, 'b> {
                     | Work::FlashAttn(_)
             )
         };
-        self.composer.stages.iter().filter(|stage| compiles(&stage.work)).map(|stage| stage.name.clone()).collect()
+        self.composer
+            .stages
+            .iter()
+            .filter(|stage| compiles(&stage.work))
+            .map(|stage| stage.name.clone())
+            .collect()
     }
 
     /// Returns the variables that a package is compiled with. Both packages would otherwise fetch a wheel of theirs from a release

@@ -165,7 +165,8 @@ impl Composer<'_> {
 
     fn smp(&mut self, home: &Home) -> Result<StageName, PlanError> {
         let missing = |what| PlanError::Missing { component: Component::Smp, what };
-        let locked = self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
+        let locked =
+            self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
         let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
         let work = Work::Smp {
             download: self.download(Component::Smp)?,
@@ -182,10 +183,7 @@ impl Composer<'_> {
     }
 
     /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
-    fn wheels(
-        &mut self,
-        unpacks_in: Option<&StartsFrom>,
-    ) -> Result<Vec<PinnedPackage>, PlanError> {
+    fn wheels(&mut self, unpacks_in: Option<&StartsFrom>) -> Result<Vec<PinnedPackage>, PlanError> {
         let groups = python::groups(self.lock)?;
         let (Some(from), Some(home)) = (unpacks_in, self.python.home().cloned()) else {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
@@ -205,7 +203,10 @@ impl Composer<'_> {
     /// Returns the folders of libraries that wheels of the lock bring, below site-packages.
     pub(super) fn library_folders(&self) -> Vec<LocalPath> {
         let unpacked = self.lock.components.iter().filter(|locked| !locked.wheels.is_empty());
-        unpacked.filter_map(|locked| facts_of(locked, self.catalog)).flat_map(|facts| facts.folders.clone()).collect()
+        unpacked
+            .filter_map(|locked| facts_of(locked, self.catalog))
+            .flat_map(|facts| facts.folders.clone())
+            .collect()
     }
 
     fn efa(&mut self, version: Version, trunk: StartsFrom) -> Result<StartsFrom, PlanError> {
@@ -226,11 +227,7 @@ impl Composer<'_> {
         Ok(StartsFrom::Stage(self.push("efa", trunk, work)?))
     }
 
-    fn image(
-        &mut self,
-        trunk: StartsFrom,
-        packages: Vec<PinnedPackage>,
-    ) -> Result<(), PlanError> {
+    fn image(&mut self, trunk: StartsFrom, packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
         let copies = self
             .recipe
             .copy

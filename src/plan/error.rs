@@ -19,19 +19,25 @@ pub enum PlanError {
     #[error("`instances` is empty: without an instance nobody knows for which GPUs to build")]
     NoInstances,
     /// Only a name that moves is known of the base.
-    #[error("base image {image} is named by a tag that moves and its digest is not locked; name a tag or a digest")]
+    #[error(
+        "base image {image} is named by a tag that moves and its digest is not locked; name a tag or a digest"
+    )]
     MovingBase {
         /// The image.
         image: String,
     },
     /// Something is compiled and there is no image with compilers.
-    #[error("{component} is compiled, and no image with compilers is known; add `devel` to [base], of the same distribution")]
+    #[error(
+        "{component} is compiled, and no image with compilers is known; add `devel` to [base], of the same distribution"
+    )]
     NoDevel {
         /// The first component that is compiled.
         component: Component,
     },
     /// The image that compiles has another distribution than the one that runs.
-    #[error("`devel` is {devel} and the base {base}; what is compiled on one need not run on the other: name images of one distribution")]
+    #[error(
+        "`devel` is {devel} and the base {base}; what is compiled on one need not run on the other: name images of one distribution"
+    )]
     OtherDistribution {
         /// Distribution and version of the image that compiles.
         devel: String,
@@ -55,7 +61,9 @@ pub enum PlanError {
         what: &'static str,
     },
     /// A Python package without checksums.
-    #[error("the lock has no checksum of {requirement}; run `smp-image lock` where the package index can be asked")]
+    #[error(
+        "the lock has no checksum of {requirement}; run `smp-image lock` where the package index can be asked"
+    )]
     Unhashed {
         /// Name and version.
         requirement: String,
@@ -71,13 +79,17 @@ pub enum PlanError {
         second: String,
     },
     /// Nobody knows which Python the image has.
-    #[error("the version of Python in {image} is not known; add `python` to [components] or take a base that the catalogue knows")]
+    #[error(
+        "the version of Python in {image} is not known; add `python` to [components] or take a base that the catalogue knows"
+    )]
     UnknownPython {
         /// The base.
         image: String,
     },
     /// Two NCCL plugins would be in the image.
-    #[error("two aws-ofi-nccl: {one} and {other}; path order would decide which one NCCL loads. Take one of them out, or `efa` below 1.38.0")]
+    #[error(
+        "two aws-ofi-nccl: {one} and {other}; path order would decide which one NCCL loads. Take one of them out, or `efa` below 1.38.0"
+    )]
     TwoPlugins {
         /// Where the first comes from.
         one: String,
@@ -85,25 +97,33 @@ pub enum PlanError {
         other: String,
     },
     /// Two libfabrics would be in the image.
-    #[error("two libfabrics: the distribution's and that of EFA installer {efa}; take `libfabric` or `efa` out of [components]")]
+    #[error(
+        "two libfabrics: the distribution's and that of EFA installer {efa}; take `libfabric` or `efa` out of [components]"
+    )]
     TwoFabrics {
         /// The installer's version.
         efa: String,
     },
     /// The installer does not know the distribution.
-    #[error("EFA installer {efa} does not support Ubuntu 20.04 (1.42.0 was the last that did); take `efa = \"<1.43\"` or a newer base")]
+    #[error(
+        "EFA installer {efa} does not support Ubuntu 20.04 (1.42.0 was the last that did); take `efa = \"<1.43\"` or a newer base"
+    )]
     OldUbuntu {
         /// The installer's version.
         efa: Version,
     },
     /// Stock PyTorch would replace SMP's.
-    #[error("{package} would replace the PyTorch that SMP is: SMP v2 is AWS's own build of PyTorch, and a stock wheel silently undoes it. Take it out of the recipe")]
+    #[error(
+        "{package} would replace the PyTorch that SMP is: SMP v2 is AWS's own build of PyTorch, and a stock wheel silently undoes it. Take it out of the recipe"
+    )]
     StockTorch {
         /// The requirement.
         package: String,
     },
     /// RDMA is asked for on an instance that aborts the process.
-    #[error("image.env.{variable} is set and {instance} has no RDMA: libfabric aborts the process there (fi_efa(7)). Set it in the job that runs on other instances")]
+    #[error(
+        "image.env.{variable} is set and {instance} has no RDMA: libfabric aborts the process there (fi_efa(7)). Set it in the job that runs on other instances"
+    )]
     DeviceRdma {
         /// The variable.
         variable: String,

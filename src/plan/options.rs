@@ -117,7 +117,9 @@ mod tests {
 
     #[test]
     fn what_is_no_registry_is_no_mirror() {
-        for text in ["docker.io", "docker.io=", "=a.b", "docker.io=a b", "docker.io=x\nRUN y", "a=b", "a.b=c.d/e"] {
+        for text in
+            ["docker.io", "docker.io=", "=a.b", "docker.io=a b", "docker.io=x\nRUN y", "a=b", "a.b=c.d/e"]
+        {
             assert!(text.parse::<Mirror>().is_err(), "{text:?}");
         }
     }

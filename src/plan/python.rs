@@ -61,7 +61,9 @@ impl Python {
                 let version = python.version.known().cloned().or(own).ok_or_else(|| unknown(lock))?;
                 Ok(Self::Venv(Home::new(VENV, &version)?))
             }
-            None if base.is_some_and(|image| image.carries.contains_key(&Component::Python)) => Ok(Self::Base),
+            None if base.is_some_and(|image| image.carries.contains_key(&Component::Python)) => {
+                Ok(Self::Base)
+            }
             None if lock.requirements().next().is_none() => Ok(Self::Absent),
             None => Err(unknown(lock)),
         }

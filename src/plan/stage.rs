@@ -6,7 +6,8 @@ use super::{ImageRef, PlanError};
 use crate::lock::{Artefact, Pin, PinnedRequirement};
 use crate::oci::{Dialect, Digest};
 use crate::recipe::{
-    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Requirement, Version,
+    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Requirement,
+    Version,
 };
 
 /// The name of a stage: lower-case letters, digits and `-`.
@@ -326,7 +327,9 @@ impl Work {
     /// Returns what it copies from other stages.
     pub(super) fn parts(&self) -> &[Part] {
         match self {
-            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => &compile.parts,
+            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => {
+                &compile.parts
+            }
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => &compile.parts,
             Self::Image { parts, .. } => parts,
             _ => &[],

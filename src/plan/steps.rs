@@ -8,7 +8,9 @@ impl Work {
         match self {
             Self::System { packages, venv } => {
                 let mut steps = vec![on_target(format!("install {}", words(packages)))];
-                steps.extend(venv.as_ref().map(|venv| on_target(format!("make the Python environment {venv}"))));
+                steps.extend(
+                    venv.as_ref().map(|venv| on_target(format!("make the Python environment {venv}"))),
+                );
                 steps
             }
             Self::Python { venv } => vec![
@@ -49,7 +51,8 @@ impl Work {
                 steps
             }
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
-                let mut steps = vec![jobs(), on_target("install the tools that Python extensions are built with")];
+                let mut steps =
+                    vec![jobs(), on_target("install the tools that Python extensions are built with")];
                 steps.extend(compile.venv.then(|| on_target("make the Python environment")));
                 steps.extend(copies(&compile.parts));
                 let names: Vec<_> = compile.packages.iter().map(|package| &package.requirement).collect();
@@ -103,7 +106,9 @@ fn jobs() -> Step {
 fn argument(checksum: &Checksum) -> Vec<Step> {
     match checksum {
         Checksum::Sha256(_) => Vec::new(),
-        Checksum::Argument(name) => vec![native(Instruction::Arg, format!("{name}, which the lock does not know"))],
+        Checksum::Argument(name) => {
+            vec![native(Instruction::Arg, format!("{name}, which the lock does not know"))]
+        }
     }
 }
 

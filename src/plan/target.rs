@@ -41,7 +41,9 @@ impl Target {
             let name = name.get_ref();
             let known = catalog.instances.get(name).ok_or_else(|| PlanError::UnknownInstance {
                 name: name.escape_debug().to_string(),
-                near: nearest(name, catalog.instances.keys().map(String::as_str)).unwrap_or("none").to_owned(),
+                near: nearest(name, catalog.instances.keys().map(String::as_str))
+                    .unwrap_or("none")
+                    .to_owned(),
             })?;
             instances.push(PlannedInstance {
                 name: known.name.clone(),

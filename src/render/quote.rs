@@ -57,7 +57,9 @@ fn env_value(text: &str) -> String {
 
 /// Returns `text` as part of a comment: on one line.
 fn comment(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .collect()
 }
 
 /// Returns a pinned package as a line of pip's requirements file.
