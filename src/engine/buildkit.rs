@@ -78,13 +78,13 @@ pub(super) async fn build(
     let solve_request = solve::request(request, store, &id)?;
     let serving = serve(transport, &session, &id).await?;
     let (mut client, connection) = control(transport, BUILDING).await.map_err(no_buildkit)?;
-    let mut watcher = client.clone();
+    let mut observer = client.clone();
     let mut progress = Progress::new(events.clone());
 
     let work = async {
         let mut watch = Box::pin(async {
             // Nothing depends on progress: where it cannot be had, the build still ends in its own result.
-            let Ok(stream) = watcher.status(StatusRequest { r#ref: id.clone() }).await else { return };
+            let Ok(stream) = observer.status(StatusRequest { r#ref: id.clone() }).await else { return };
             let mut stream = stream.into_inner();
             while let Ok(Some(status)) = stream.message().await {
                 progress.take(status);

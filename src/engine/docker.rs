@@ -39,9 +39,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            answer: Duration::from_secs(60),
-            push: Duration::from_secs(300),
-            export: Duration::from_secs(1800),
+            answer: Duration::from_mins(1),
+            push: Duration::from_mins(5),
+            export: Duration::from_mins(30),
         }
     }
 }
