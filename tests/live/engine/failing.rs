@@ -140,7 +140,7 @@ async fn foreign_base(which: Which) -> Reference {
 
 #[tokio::test]
 async fn a_base_image_for_another_architecture_is_an_error_and_leaves_no_image() {
-    for which in [Which::Graph, Which::Containerd] {
+    for which in ALL {
         let base = foreign_base(which).await;
         for step in ["LABEL a=b", "RUN true"] {
             let tag: Reference = format!("example.test/{}:1", unique("foreign")).parse().unwrap();
