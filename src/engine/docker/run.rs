@@ -29,7 +29,7 @@ pub(super) async fn run(engine: &DockerEngine, request: &RunRequest) -> Result<R
     let name = format!("smp-image-{}", crate::engine::buildkit::random_id());
     let container = Container { transport: engine.transport.clone(), name, gone: false };
     let mut output = Output::default();
-    let result = watched(engine, request, &container.name, &mut output).await;
+    let result = Box::pin(watched(engine, request, &container.name, &mut output)).await;
     container.remove(engine).await.and(result)
 }
 
