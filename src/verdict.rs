@@ -1,1 +1,431 @@
-//! x
+//! Findings and outcomes become a [`Release`], or a [`Refusal`] that says why not.
+//!
+//! A release has private fields and one way to be made, so pushing an image that was not judged does not compile. What refuses:
+//!
+//! - a finding of severity error;
+//! - a finding of severity unknown: unknown is not OK. There are two ways out, both recorded in the release. A smoke test that
+//!   passed and asks the very same question settles it (NCCL telling its own version). Or a person accepts the component by
+//!   name ([`Policy::accept_unknown`]), as with an AWS base image whose parts leave no record;
+//! - a probe that failed, that was planned and has no outcome, or that was skipped for another reason than `no GPU`;
+//! - an inspection of another image, or for another platform, than the one to be released.
+//!
+//! A GPU probe that was skipped for want of a GPU does not refuse: build machines have none. The release carries it, and the
+//! receipt of a push says so ([`Release::notes`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::check::{Finding, Inspection, RuleCode, Severity};
+use crate::oci::{Digest, Platform};
+use crate::plan::{Probe, ProbeName};
+use crate::recipe::Component;
+use crate::smoke::{Answer, Outcome};
+
+/// The reason with which probes skip where there is no GPU.
+pub const NO_GPU: &str = "no GPU";
+
+/// The image that is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Subject {
+    /// Its name.
+    pub reference: String,
+    /// What the engine calls it: the digest of its configuration or of its manifest.
+    pub id: Digest,
+    /// What it is made for.
+    pub platform: Platform,
+}
+
+/// What a person lets pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Components whose presence or version may stay unknown.
+    pub accept_unknown: BTreeSet<Component>,
+}
+
+/// What came of the judgement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The image may be released.
+    Passed(Release),
+    /// It may not.
+    Refused(Refusal),
+}
+
+/// An image with a passed verdict. Only [`Verdict::judge`] makes one.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Release {
+    subject: Subject,
+    /// The digest of the configuration that was inspected.
+    config: Digest,
+    /// The digest of findings and outcomes: which evidence this release rests on.
+    evidence: Digest,
+    /// How many findings there were of each severity.
+    findings: BTreeMap<Severity, usize>,
+    /// How many probes passed.
+    passed: usize,
+    skipped: Vec<ProbeName>,
+    accepted: BTreeSet<Component>,
+    settled: BTreeSet<Component>,
+}
+
+/// Why an image may not be released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Refusal {
+    /// The image.
+    pub subject: Subject,
+    /// The reasons, the gravest first. Never empty.
+    pub reasons: Vec<Reason>,
+}
+
+/// One reason against a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Reason {
+    /// What is wrong, in one sentence.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// Everything that a verdict rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What was found in the layers.
+    pub inspection: &'a Inspection,
+    /// The probes that were planned.
+    pub probes: &'a [Probe],
+    /// What came of them, in the same order.
+    pub outcomes: &'a [Outcome],
+}
+
+impl Verdict {
+    /// Judges `subject` by `evidence` under `policy`.
+    pub fn judge(subject: Subject, evidence: &Evidence<'_>, policy: &Policy) -> Self {
+        let mut reasons = Vec::new();
+        let mut release = Release {
+            config: evidence.inspection.config.digest,
+            evidence: evidence.digest(),
+            findings: BTreeMap::new(),
+            passed: 0,
+            skipped: Vec::new(),
+            accepted: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            subject,
+        };
+        reasons.extend(identity(&release.subject, evidence.inspection));
+        for finding in &evidence.inspection.findings {
+            *release.findings.entry(finding.severity).or_default() += 1;
+            reasons.extend(release.weigh(finding, evidence, policy));
+        }
+        reasons.extend(release.count(evidence));
+        if reasons.is_empty() {
+            Self::Passed(release)
+        } else {
+            Self::Refused(Refusal { subject: release.subject, reasons })
+        }
+    }
+
+    /// Returns the release, or the refusal.
+    pub fn into_result(self) -> Result<Release, Refusal> {
+        match self {
+            Self::Passed(release) => Ok(release),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl Evidence<'_> {
+    /// Returns the digest of findings and outcomes as JSON.
+    fn digest(&self) -> Digest {
+        let answers: Vec<(ProbeName, &Answer)> =
+            self.outcomes.iter().map(|outcome| (outcome.probe, &outcome.answer)).collect();
+        // Both are made of texts and numbers: they always have a JSON form.
+        Digest::of(serde_json::to_vec(&(&self.inspection.findings, answers)).unwrap_or_default())
+    }
+}
+
+/// Says that what was inspected is not what is to be released.
+fn identity(subject: &Subject, inspection: &Inspection) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let config = &inspection.config;
+    if subject.id != config.digest && Some(subject.id) != config.manifest {
+        reasons.push(Reason {
+            what: format!("{} was inspected, and {} is to be released", config.digest, subject.id),
+            remedy: "the name moved to another image in the meantime: check again".to_owned(),
+        });
+    }
+    if inspection.platform != subject.platform {
+        reasons.push(Reason {
+            what: format!("it was inspected for {}, not for {}", inspection.platform, subject.platform),
+            remedy: format!("check it with --arch {}", subject.platform.arch.name()),
+        });
+    }
+    reasons
+}
+
+impl Release {
+    /// Returns why `finding` speaks against the release, if it does.
+    fn weigh(&mut self, finding: &Finding, evidence: &Evidence<'_>, policy: &Policy) -> Option<Reason> {
+        match finding.severity {
+            Severity::Warning | Severity::Info => return None,
+            Severity::Error => {}
+            Severity::Unknown => {
+                let component =
+                    Component::ALL.iter().copied().find(|component| component.name() == finding.subject);
+                if let Some(component) = component.filter(|_| finding.rule == RuleCode::ComponentUnknown) {
+                    if is_settled(component, evidence) {
+                        self.settled.insert(component);
+                        return None;
+                    }
+                    if policy.accept_unknown.contains(&component) {
+                        self.accepted.insert(component);
+                        return None;
+                    }
+                }
+            }
+        }
+        let severity = if finding.severity == Severity::Unknown { "unknown: " } else { "" };
+        Some(Reason {
+            what: format!("{severity}{} ({}): {}", finding.subject, finding.rule, finding.evidence),
+            remedy: finding.remedy.clone(),
+        })
+    }
+
+    /// Counts the outcomes and returns those that speak against the release.
+    fn count(&mut self, evidence: &Evidence<'_>) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        for (at, probe) in evidence.probes.iter().enumerate() {
+            let name = name_of(probe.name);
+            let outcome = evidence.outcomes.get(at).filter(|outcome| outcome.probe == probe.name);
+            let (what, remedy) = match outcome.map(|outcome| &outcome.answer) {
+                Some(Answer::Passed { .. }) => {
+                    self.passed += 1;
+                    continue;
+                }
+                Some(Answer::Skipped { reason, .. }) if reason == NO_GPU => {
+                    self.skipped.push(probe.name);
+                    continue;
+                }
+                Some(Answer::Skipped { reason, .. }) => {
+                    (format!("probe {name} was skipped: {reason}"), "run it where it can run".to_owned())
+                }
+                Some(Answer::Failed { evidence, cause, .. }) => {
+                    (format!("probe {name} failed: {evidence}"), cause.clone())
+                }
+                None => {
+                    (format!("probe {name} was planned and did not run"), "run `smp-image smoke`".to_owned())
+                }
+            };
+            reasons.push(Reason { what, remedy });
+        }
+        reasons
+    }
+
+    /// Returns the image.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Returns the digest of the configuration that was inspected.
+    pub fn config(&self) -> Digest {
+        self.config
+    }
+
+    /// Returns the digest of findings and outcomes.
+    pub fn evidence(&self) -> Digest {
+        self.evidence
+    }
+
+    /// Returns what must be known of the release although it passed, one sentence each; empty where nothing was left open.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.skipped.is_empty() {
+            let names: Vec<&str> = self.skipped.iter().map(|&probe| name_of(probe)).collect();
+            notes.push(format!("GPU probes skipped: {NO_GPU} ({})", names.join(", ")));
+        }
+        let join = |components: &BTreeSet<Component>| {
+            components.iter().map(|component| component.name()).collect::<Vec<_>>().join(", ")
+        };
+        if !self.settled.is_empty() {
+            notes.push(format!("not readable from the layers, told by a probe: {}", join(&self.settled)));
+        }
+        if !self.accepted.is_empty() {
+            notes.push(format!("unknown and accepted by name: {}", join(&self.accepted)));
+        }
+        notes
+    }
+}
+
+/// Returns whether a probe that passed answers just what the layers do not tell of `component`.
+fn is_settled(component: Component, evidence: &Evidence<'_>) -> bool {
+    if component != Component::Nccl {
+        return false;
+    }
+    // Only a probe that was given the locked version compares with it.
+    let asked = |probe: &Probe| probe.name == ProbeName::NcclVersion && probe.input.get("version").is_some();
+    evidence.probes.iter().zip(evidence.outcomes).any(|(probe, outcome)| {
+        asked(probe) && outcome.probe == probe.name && matches!(outcome.answer, Answer::Passed { .. })
+    })
+}
+
+/// Returns the name of a probe as reports write it.
+pub fn name_of(probe: ProbeName) -> &'static str {
+    match probe {
+        ProbeName::Imports => "imports",
+        ProbeName::Libraries => "libraries",
+        ProbeName::NcclVersion => "nccl-version",
+        ProbeName::FabricProvider => "fabric-provider",
+        ProbeName::GpuContext => "gpu-context",
+        ProbeName::NcclOneRank => "nccl-one-rank",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::check::{ConfigSummary, ReadSummary};
+    use crate::oci::Arch;
+
+    const PLATFORM: Platform = Platform { arch: Arch::Amd64 };
+
+    fn inspection(findings: Vec<Finding>) -> Inspection {
+        Inspection {
+            platform: PLATFORM,
+            findings,
+            components: Vec::new(),
+            layers: Vec::new(),
+            config: ConfigSummary {
+                digest: Digest::of("config"),
+                manifest: Some(Digest::of("manifest")),
+                platform: "linux/amd64".to_owned(),
+                command: Vec::new(),
+                workdir: String::new(),
+                user: String::new(),
+                labels: BTreeMap::new(),
+            },
+            read: ReadSummary { bytes: 0, files: 0, elf_files: 0, wasted: 0, took: 0.0 },
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject { reference: "a:1".to_owned(), id: Digest::of("manifest"), platform: PLATFORM }
+    }
+
+    fn finding(severity: Severity, rule: RuleCode, subject: &str) -> Finding {
+        Finding {
+            severity,
+            rule,
+            subject: subject.to_owned(),
+            evidence: "seen".to_owned(),
+            remedy: "do".to_owned(),
+        }
+    }
+
+    fn unknown(component: &str) -> Finding {
+        finding(Severity::Unknown, RuleCode::ComponentUnknown, component)
+    }
+
+    fn probes() -> Vec<Probe> {
+        vec![
+            Probe { name: ProbeName::NcclVersion, input: json!({ "version": "2.32.3" }), gpu: false },
+            Probe { name: ProbeName::GpuContext, input: json!({}), gpu: true },
+        ]
+    }
+
+    fn outcomes(first: Answer) -> Vec<Outcome> {
+        let skipped = Answer::Skipped { reason: NO_GPU.to_owned(), evidence: String::new() };
+        vec![
+            Outcome { probe: ProbeName::NcclVersion, answer: first, took: 0.1 },
+            Outcome { probe: ProbeName::GpuContext, answer: skipped, took: 0.1 },
+        ]
+    }
+
+    fn passed() -> Answer {
+        Answer::Passed { evidence: "NCCL 2.32.3".to_owned() }
+    }
+
+    fn judge(findings: Vec<Finding>, outcomes: &[Outcome], policy: &Policy) -> Result<Release, Vec<String>> {
+        let (inspection, probes) = (inspection(findings), probes());
+        let evidence = Evidence { inspection: &inspection, probes: &probes, outcomes };
+        Verdict::judge(subject(), &evidence, policy)
+            .into_result()
+            .map_err(|refusal| refusal.reasons.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_sound_image_is_released_and_the_release_says_that_no_gpu_was_there() {
+        let warning = finding(Severity::Warning, RuleCode::WastedSpace, "layers");
+        let release = judge(vec![warning], &outcomes(passed()), &Policy::default()).unwrap();
+        assert_eq!(release.notes(), ["GPU probes skipped: no GPU (gpu-context)"]);
+        assert_eq!((release.subject(), release.passed), (&subject(), 1));
+    }
+
+    #[test]
+    fn an_error_and_a_failed_probe_refuse_with_evidence() {
+        let error = finding(Severity::Error, RuleCode::ForeignBinary, "/x");
+        let failed = Answer::failed_for_test("it crashed with SIGSEGV");
+        let reasons = judge(vec![error], &outcomes(failed), &Policy::default()).unwrap_err();
+        assert_eq!(
+            reasons,
+            ["/x (foreign-binary): seen", "probe nccl-version failed: it crashed with SIGSEGV"]
+        );
+    }
+
+    #[test]
+    fn unknown_refuses_unless_a_person_accepts_it_by_name() {
+        let policy = Policy { accept_unknown: BTreeSet::from([Component::Smp]) };
+        let reasons = judge(vec![unknown("smp")], &outcomes(passed()), &Policy::default()).unwrap_err();
+        assert_eq!(reasons, ["unknown: smp (component-unknown): seen"]);
+        let release = judge(vec![unknown("smp")], &outcomes(passed()), &policy).unwrap();
+        assert!(release.notes().contains(&"unknown and accepted by name: smp".to_owned()));
+        assert!(judge(vec![unknown("efa")], &outcomes(passed()), &policy).is_err());
+    }
+
+    #[test]
+    fn what_nccl_itself_tells_settles_what_the_layers_do_not() {
+        let release = judge(vec![unknown("nccl")], &outcomes(passed()), &Policy::default()).unwrap();
+        assert!(release.notes().contains(&"not readable from the layers, told by a probe: nccl".to_owned()));
+    }
+
+    #[test]
+    fn a_probe_without_an_outcome_and_one_skipped_for_another_reason_refuse() {
+        let reasons = judge(Vec::new(), &[], &Policy::default()).unwrap_err();
+        assert_eq!(reasons.len(), 2);
+        let skipped = Answer::Skipped { reason: "no time".to_owned(), evidence: String::new() };
+        let reasons = judge(Vec::new(), &outcomes(skipped), &Policy::default()).unwrap_err();
+        assert_eq!(reasons, ["probe nccl-version was skipped: no time"]);
+    }
+
+    #[test]
+    fn an_inspection_of_another_image_or_platform_refuses() {
+        let (inspection, probes) = (inspection(Vec::new()), probes());
+        let found = outcomes(passed());
+        let evidence = Evidence { inspection: &inspection, probes: &probes, outcomes: &found };
+        let other =
+            Subject { id: Digest::of("other"), platform: Platform { arch: Arch::Arm64 }, ..subject() };
+        let refusal = Verdict::judge(other, &evidence, &Policy::default()).into_result().unwrap_err();
+        assert_eq!(refusal.reasons.len(), 2);
+    }
+
+    #[test]
+    fn other_evidence_gives_another_digest() {
+        let one = judge(Vec::new(), &outcomes(passed()), &Policy::default()).unwrap();
+        let info = finding(Severity::Info, RuleCode::MediaType, "layer 1");
+        let two = judge(vec![info], &outcomes(passed()), &Policy::default()).unwrap();
+        assert_ne!(one.evidence(), two.evidence());
+    }
+
+    impl Answer {
+        fn failed_for_test(evidence: &str) -> Self {
+            Self::Failed { evidence: evidence.to_owned(), cause: String::new(), tail: Vec::new() }
+        }
+    }
+}
