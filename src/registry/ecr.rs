@@ -8,18 +8,20 @@ mod settings;
 use std::time::Duration;
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::{ProvideRegion as _, RegionProviderChain};
+use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, imds};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_ecr::config::SharedHttpClient;
+use aws_sdk_ecr::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::config::retry::RetryConfig;
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ecr::operation::create_repository::CreateRepositoryError;
+use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -39,7 +41,7 @@ use crate::engine::{Login, Secret};
 /// The credentials are those found when it was opened; whoever works for hours opens it again.
 #[derive(Debug, Clone)]
 pub struct Ecr {
-    ecr: aws_sdk_ecr::Client,
+    api: aws_sdk_ecr::Client,
     sts: aws_sdk_sts::Client,
     region: String,
     limits: AwsLimits,
@@ -78,7 +80,7 @@ impl Ecr {
         let credentials = credentials(settings, provider, region.clone()).await?;
         let config = sdk_config(settings, host, client, region.clone(), credentials).await;
         Ok(Self {
-            ecr: aws_sdk_ecr::Client::new(&config),
+            api: aws_sdk_ecr::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             region: region.to_string(),
             limits,
@@ -94,7 +96,7 @@ impl Ecr {
     pub async fn caller(&self) -> Result<Caller, EcrError> {
         let action = "sts:GetCallerIdentity";
         let output = self.sts.get_caller_identity().send().await;
-        let output = output.map_err(|error| self.failure(error, action, "*"))?;
+        let output = output.map_err(|error| self.failure(&error, action, "*"))?;
         let account = output.account().unwrap_or_default().parse();
         Ok(Caller {
             account: account.map_err(|error: BadHost| nonsense(action, error.to_string()))?,
@@ -106,8 +108,8 @@ impl Ecr {
     pub async fn login(&self) -> Result<EcrLogin, EcrError> {
         use base64::Engine as _;
         let action = "ecr:GetAuthorizationToken";
-        let output = self.ecr.get_authorization_token().send().await;
-        let output = output.map_err(|error| self.failure(error, action, "*"))?;
+        let output = self.api.get_authorization_token().send().await;
+        let output = output.map_err(|error| self.failure(&error, action, "*"))?;
         let data =
             output.authorization_data().first().ok_or_else(|| nonsense(action, "no token".to_owned()))?;
         let token = data.authorization_token().unwrap_or_default();
@@ -137,13 +139,13 @@ impl Ecr {
         name: &str,
     ) -> Result<Option<EcrRepository>, EcrError> {
         let action = "ecr:DescribeRepositories";
-        let call = self.ecr.describe_repositories().set_registry_id(account.map(ToString::to_string));
+        let call = self.api.describe_repositories().set_registry_id(account.map(ToString::to_string));
         match call.repository_names(name).send().await {
             Ok(output) => Ok(output.repositories().first().map(described)),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception()) => {
+            Err(error) if error.as_service_error().is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) => {
                 Ok(None)
             }
-            Err(error) => Err(self.failure(error, action, &self.arn(account, name))),
+            Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
         }
     }
 
@@ -160,7 +162,7 @@ impl Ecr {
             Mutability::Mutable => ImageTagMutability::Mutable,
         };
         let scanning = ImageScanningConfiguration::builder().scan_on_push(new.scan_on_push).build();
-        let call = self.ecr.create_repository().set_registry_id(account.map(ToString::to_string));
+        let call = self.api.create_repository().set_registry_id(account.map(ToString::to_string));
         let call = call
             .repository_name(name)
             .image_tag_mutability(mutability)
@@ -170,12 +172,12 @@ impl Ecr {
                 output.repository().map(described).ok_or_else(|| nonsense(action, "no repository".to_owned()))
             }
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_repository_already_exists_exception()) =>
+                if error.as_service_error().is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
             {
                 let found = self.repository(account, name).await?;
                 found.ok_or_else(|| nonsense(action, "the repository exists and does not".to_owned()))
             }
-            Err(error) => Err(self.failure(error, action, &self.arn(account, name))),
+            Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
         }
     }
 
@@ -184,12 +186,12 @@ impl Ecr {
     }
 
     /// Returns what a failed call is for us.
-    fn failure<E>(&self, error: SdkError<E, HttpResponse>, action: &'static str, resource: &str) -> EcrError
+    fn failure<E>(&self, error: &SdkError<E, HttpResponse>, action: &'static str, resource: &str) -> EcrError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let region = self.region.clone();
-        match &error {
+        match error {
             SdkError::ServiceError(refusal) => {
                 let status = refusal.raw().status().as_u16();
                 let code = refusal.err().code().map_or_else(|| format!("status {status}"), str::to_owned);
@@ -202,15 +204,15 @@ impl Ecr {
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 EcrError::TimedOut { what: action.to_owned(), limit: self.limits.connect }
             }
-            SdkError::DispatchFailure(_) => match certificate_fault(&error) {
+            SdkError::DispatchFailure(_) => match certificate_fault(error) {
                 Some(reason) => EcrError::Certificate { region, reason },
-                None => EcrError::Unreachable { region, action: action.to_owned(), reason: root(&error) },
+                None => EcrError::Unreachable { region, action: action.to_owned(), reason: root(error) },
             },
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
-                nonsense(action, format!("status {status}: {}", root(&error)))
+                nonsense(action, format!("status {status}: {}", root(error)))
             }
-            _ => nonsense(action, root(&error)),
+            _ => nonsense(action, root(error)),
         }
     }
 }
@@ -225,7 +227,7 @@ fn http_client(ca_bundle: Option<Vec<u8>>, proxy: ProxyConfig) -> SharedHttpClie
         }
         let mut connector = Connector::builder().proxy_config(proxy.clone());
         connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         let connector = connector.tls_provider(Provider::rustls(CryptoMode::Ring));
         // Only a trust store of certificates that cannot be read fails, and those were checked.
         match TlsContext::builder().with_trust_store(trust).build() {
