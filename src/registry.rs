@@ -1,7 +1,9 @@
 //! Images in registries.
 
 pub mod distribution;
+pub mod ecr;
 pub mod manifest;
+mod reason;
 
 /// Makes ring the provider of cryptography for TLS in this process, unless another is set already.
 fn use_ring() {

@@ -13,6 +13,7 @@ use super::answer::{self, Answer, Failure, Question};
 use super::patience::{self, Limits};
 use crate::engine::Login;
 use crate::oci::Reference;
+use crate::registry::reason::check_bundle;
 
 /// The connections to registries, made when they are first needed.
 #[derive(Debug)]
@@ -199,11 +200,8 @@ impl Transport {
             builder = builder.no_proxy();
         }
         if let Some(pem) = &self.ca_bundle {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(trust)?;
-            if certificates.is_empty() {
-                return Err(RegistryError::Trust("the bundle has no PEM certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
+            check_bundle(pem).map_err(RegistryError::Trust)?;
+            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(trust)?);
         }
         builder.build().map_err(trust)
     }
