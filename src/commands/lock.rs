@@ -14,7 +14,7 @@ use crate::error::{Failure, Fault};
 use crate::lock::{Freshness, Lock};
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{Mirror, Options};
-use crate::registry::distribution::{Distribution, Limits};
+use crate::registry::distribution::{Distribution, Limits, RegistryError};
 use crate::resolve::{
     self,
     upstream::network::{Images, Network},
@@ -139,6 +139,13 @@ impl Images for RegistryImages<'_> {
         let login = credentials.login(asked.registry()).await.map_err(|error| error.to_string())?;
         let registry = Distribution::new(Limits { attempts: 2, ..Limits::default() }, None);
         let found = registry.image_for(&asked, platform, login.as_ref()).await;
-        found.map(|image| image.named.digest).map_err(|error| error.to_string())
+        found.map(|image| image.named.digest).map_err(|error| match error {
+            // What stands in a lock is for everybody who reads it, not for this machine on this day.
+            RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => {
+                "out of reach when this was locked".to_owned()
+            }
+            RegistryError::Unauthorised { .. } => "it wanted a login when this was locked".to_owned(),
+            other => other.to_string(),
+        })
     }
 }
