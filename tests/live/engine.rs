@@ -1,4 +1,7 @@
 //! The engine room on real engines, old and new.
 
 mod building;
+mod ending;
 mod failing;
+mod pushing;
+mod running;

@@ -244,8 +244,10 @@ impl Drop for Container {
         let work = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
-            let _too_late =
-                runtime.block_on(tokio::time::timeout(Duration::from_secs(15), remove(&transport, &name)));
+            runtime.block_on(async {
+                let _too_late =
+                    tokio::time::timeout(Duration::from_secs(15), remove(&transport, &name)).await;
+            });
         });
         let _panicked = work.join();
     }
