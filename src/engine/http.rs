@@ -49,7 +49,7 @@ pub(super) fn refused_by_registry(image: &str, message: String) -> EngineError {
     let lower = message.to_ascii_lowercase();
     let unauthorised = [
         "unauthorized",
-        "401",
+        "401 unauthorized",
         "403 forbidden",
         "access denied",
         "access is denied",

@@ -4,4 +4,5 @@ mod building;
 mod ending;
 mod failing;
 mod pushing;
+mod reaching;
 mod running;
