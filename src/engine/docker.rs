@@ -121,6 +121,20 @@ impl DockerEngine {
         self.store.get_or_try_init(ask).await.copied()
     }
 
+    /// Explains why the classic builder has no base image: it may have pulled one that is made for another platform, which it
+    /// then does not find.
+    async fn explained(&self, error: EngineError, request: &BuildRequest) -> EngineError {
+        let missing = matches!(error, EngineError::NotFound(_) | EngineError::Registry { .. });
+        let base = super::dockerfile::final_base(&request.dockerfile).filter(|_| missing);
+        let Some(image) = base else { return error };
+        match self.image(&image).await {
+            Ok(Some(local)) if local.platform != request.platform => {
+                EngineError::Platform { image, found: local.platform.to_string(), wanted: request.platform }
+            }
+            _ => error,
+        }
+    }
+
     /// Makes sure that what was built is for the platform that was asked for; removes it otherwise.
     async fn checked(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
         let base = super::dockerfile::final_base(&request.dockerfile);
@@ -206,7 +220,10 @@ impl Engine for DockerEngine {
                 super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
             }
             Dialect::Classic => {
-                super::classic::build(&self.transport, &self.credentials, request, events).await?
+                match super::classic::build(&self.transport, &self.credentials, request, events).await {
+                    Ok(built) => built,
+                    Err(error) => return Err(self.explained(error, request).await),
+                }
             }
         };
         self.checked(request, built).await

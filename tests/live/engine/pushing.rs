@@ -156,8 +156,12 @@ async fn refusal(which: Which, status: &'static str, locked_out: bool) {
     let registry = bad_registry(Some(status)).await;
     let error = pushed_to(which, &registry, Duration::from_mins(2)).await;
     match &error {
-        EngineError::Unauthorised { registry: host, .. } => assert!(locked_out && *host == registry, "{which:?} {status}: {error:?}"),
-        EngineError::Registry { registry: host, .. } => assert!(!locked_out && *host == registry, "{which:?} {status}: {error:?}"),
+        EngineError::Unauthorised { registry: host, .. } => {
+            assert!(locked_out && *host == registry, "{which:?} {status}: {error:?}")
+        }
+        EngineError::Registry { registry: host, .. } => {
+            assert!(!locked_out && *host == registry, "{which:?} {status}: {error:?}")
+        }
         other => panic!("{which:?} {status}: {other:?}"),
     }
 }
@@ -171,7 +175,9 @@ async fn a_registry_that_refuses_or_fails_is_named_with_what_it_said() {
         // The graph engines try this one for most of a minute.
         ("500 Internal Server Error", false),
     ];
-    let cases = ALL.into_iter().flat_map(|which| statuses.map(|(status, locked_out)| refusal(which, status, locked_out)));
+    let cases = ALL
+        .into_iter()
+        .flat_map(|which| statuses.map(|(status, locked_out)| refusal(which, status, locked_out)));
     futures_util::future::join_all(cases).await;
 }
 

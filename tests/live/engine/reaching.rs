@@ -18,7 +18,8 @@ async fn works(endpoint: &Endpoint) {
     let engine = DockerEngine::connect(endpoint, Credentials::none()).unwrap();
     assert_eq!(engine.info().await.unwrap().endpoint, endpoint.to_string());
     let (events, _said) = listen();
-    let built = engine.build(&build(&format!("FROM {BASE}\nRUN echo {}\n", unique("reach"))), &events).await.unwrap();
+    let built =
+        engine.build(&build(&format!("FROM {BASE}\nRUN echo {}\n", unique("reach"))), &events).await.unwrap();
     assert_eq!(built.steps.run, 1);
     let mut request = run(BASE, "cat; exit 4");
     request.stdin = b"input".to_vec();
@@ -41,7 +42,9 @@ async fn the_current_docker_context_leads_to_its_engine() {
     let meta = folder.path().join("contexts/meta").join(Digest::of("bench").hex());
     std::fs::create_dir_all(&meta).unwrap();
     let address = Which::Containerd.address();
-    let text = format!(r#"{{"Name":"bench","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{address}","SkipTLSVerify":false}}}}}}"#);
+    let text = format!(
+        r#"{{"Name":"bench","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{address}","SkipTLSVerify":false}}}}}}"#
+    );
     std::fs::write(meta.join("meta.json"), text).unwrap();
     std::fs::write(folder.path().join("config.json"), r#"{"currentContext":"bench"}"#).unwrap();
     let environment: Environment = [("DOCKER_CONFIG", folder.path().to_str().unwrap())].into_iter().collect();
@@ -51,16 +54,24 @@ async fn the_current_docker_context_leads_to_its_engine() {
 /// Makes an authority, a server's and a client's certificate in `folder`, as Docker's documentation does.
 fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
-        let output = std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
+        let output = std::process::Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(&format!("req -x509 {new} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=test-ca"));
     std::fs::write(folder.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
     openssl(&format!("req {new} -keyout server-key.pem -out server.csr -subj /CN=engine"));
-    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile san -out server.pem");
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile san -out server.pem",
+    );
     openssl(&format!("req {new} -keyout key.pem -out client.csr -subj /CN=client"));
-    openssl("x509 -req -in client.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile san -out cert.pem");
+    openssl(
+        "x509 -req -in client.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile san -out cert.pem",
+    );
 }
 
 /// Serves an engine over TLS and lets in only whom the authority knows.
@@ -68,7 +79,8 @@ async fn tls_proxy(engine: &str, folder: &Path) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap()).unwrap();
-    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -101,7 +113,8 @@ async fn an_engine_works_over_tls_with_certificates_and_refuses_without() {
     certificates(folder.path());
     let address = tls_proxy(&Which::Graph.address(), folder.path()).await;
     let with = |path: &str| -> Endpoint {
-        let variables = [("DOCKER_HOST", address.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
+        let variables =
+            [("DOCKER_HOST", address.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
         Endpoint::find(&variables.into_iter().collect(), None, None).unwrap()
     };
     works(&with(folder.path().to_str().unwrap())).await;
@@ -118,10 +131,14 @@ async fn a_certificate_without_its_key_is_named() {
     certificates(folder.path());
     std::fs::remove_file(folder.path().join("key.pem")).unwrap();
     let path = folder.path().to_str().unwrap();
-    let environment: Environment = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)].into_iter().collect();
+    let environment: Environment =
+        [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)].into_iter().collect();
     let endpoint = Endpoint::find(&environment, Some("tcp://127.0.0.1:1"), None).unwrap();
     let error = DockerEngine::connect(&endpoint, Credentials::none()).err().unwrap();
-    assert!(matches!(&error, EngineError::Endpoint(message) if message.contains("key.pem is missing")), "{error:?}");
+    assert!(
+        matches!(&error, EngineError::Endpoint(message) if message.contains("key.pem is missing")),
+        "{error:?}"
+    );
 }
 
 /// Runs one of the tests below in a process of its own whose `ssh` is `script`.
@@ -161,7 +178,10 @@ async fn through_the_ssh_of_this_process() {
 
 #[tokio::test]
 async fn what_ssh_complains_about_is_said() {
-    with_ssh("echo 'me@far: Permission denied (publickey).' >&2; exit 255", "a_far_machine_that_lets_nobody_in");
+    with_ssh(
+        "echo 'me@far: Permission denied (publickey).' >&2; exit 255",
+        "a_far_machine_that_lets_nobody_in",
+    );
 }
 
 #[tokio::test]
