@@ -38,11 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            answer: Duration::from_mins(1),
-            push: Duration::from_mins(5),
-            export: Duration::from_mins(30),
-        }
+        Self { answer: Duration::from_mins(1), push: Duration::from_mins(5), export: Duration::from_mins(30) }
     }
 }
 
@@ -125,12 +121,27 @@ impl DockerEngine {
         self.store.get_or_try_init(ask).await.copied()
     }
 
+    /// Explains why the classic builder has no base image: it may have pulled one that is made for another platform, which it
+    /// then does not find.
+    async fn explained(&self, error: EngineError, request: &BuildRequest) -> EngineError {
+        let missing = matches!(error, EngineError::NotFound(_) | EngineError::Registry { .. });
+        let base = super::dockerfile::final_base(&request.dockerfile).filter(|_| missing);
+        let Some(image) = base else { return error };
+        match self.image(&image).await {
+            Ok(Some(local)) if local.platform != request.platform => {
+                EngineError::Platform { image, found: local.platform.to_string(), wanted: request.platform }
+            }
+            _ => error,
+        }
+    }
+
     /// Makes sure that what was built is for the platform that was asked for; removes it otherwise.
     async fn checked(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
         let base = super::dockerfile::final_base(&request.dockerfile);
         let id = built.id.to_string();
         // The classic builder writes the wanted platform into an image of another one, but it leaves the base to look at.
-        let classic_base = base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
+        let classic_base =
+            base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
         for name in std::iter::once(id.clone()).chain(classic_base) {
             let found = match self.image(&name).await {
                 Ok(Some(image)) if image.platform == request.platform => continue,
@@ -208,7 +219,12 @@ impl Engine for DockerEngine {
                 let store = self.store().await?;
                 super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
             }
-            Dialect::Classic => super::classic::build(&self.transport, &self.credentials, request, events).await?,
+            Dialect::Classic => {
+                match super::classic::build(&self.transport, &self.credentials, request, events).await {
+                    Ok(built) => built,
+                    Err(error) => return Err(self.explained(error, request).await),
+                }
+            }
         };
         self.checked(request, built).await
     }

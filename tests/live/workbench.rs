@@ -15,7 +15,9 @@ pub(crate) const AMD64: Platform = Platform { arch: Arch::Amd64 };
 
 /// Returns a variable of the workbench; a test without its parts fails, for one that is skipped proves nothing.
 pub(crate) fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make live` or `make test`, which start what this test needs"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `make live` or `make test`, which start what this test needs")
+    })
 }
 
 /// The engines that stand for those of users.
@@ -97,4 +99,46 @@ pub(crate) fn listen() -> (smp_image::engine::Events, tokio::sync::mpsc::Unbound
 /// Returns everything that was said so far.
 pub(crate) fn heard(events: &mut tokio::sync::mpsc::UnboundedReceiver<Event>) -> Vec<Event> {
     std::iter::from_fn(|| events.try_recv().ok()).collect()
+}
+
+/// Runs Docker's own client on one of the engines and returns what it prints: another witness than our code.
+pub(crate) fn docker(which: Which, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(variable("SMP_WB_DOCKER"))
+        .env("DOCKER_CONFIG", variable("SMP_WB_DOCKER_CONFIG"))
+        .env("DOCKER_HOST", which.address())
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Returns the containers, running or not, whose command contains `text`.
+pub(crate) fn containers(which: Which, text: &str) -> String {
+    let all = docker(which, &["ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Command}}"]);
+    all.lines().filter(|line| line.contains(text)).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the processes of this machine, on which the engines run too, whose command line contains `text`.
+pub(crate) fn processes(text: &str) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let ids =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let lines =
+        ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && *id != own).filter_map(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
+            Some(format!("{id} {}", String::from_utf8_lossy(&line).replace('\0', " ")))
+        });
+    lines.filter(|line| line.contains(text)).collect()
+}
+
+/// Waits until `what` is so, at most `seconds`.
+pub(crate) async fn eventually(seconds: u64, what: impl Fn() -> bool) -> bool {
+    for _ in 0..seconds * 10 {
+        if what() {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    what()
 }

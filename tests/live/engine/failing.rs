@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use smp_image::engine::{
-    BuildRequest, Built, Context, Credentials, DockerEngine, Engine as _, EngineError, Event, Login, Secret,
-    StepFailure,
+    BuildRequest, Built, Context, Credentials, Dialect, DockerEngine, Engine as _, EngineError, Event, Login,
+    Secret, StepFailure,
 };
 use smp_image::oci::{Arch, Platform, Reference};
 
@@ -28,7 +28,8 @@ async fn failed_step(which: Which, request: &BuildRequest) -> StepFailure {
 async fn a_failed_step_is_named_with_its_line_its_status_and_its_last_words() {
     for which in ALL {
         let last = unique("last");
-        let text = format!("FROM {BASE}\n\nRUN true\nRUN echo one && \\\n    echo {last} && \\\n    exit 3\n");
+        let text =
+            format!("FROM {BASE}\n\nRUN true\nRUN echo one && \\\n    echo {last} && \\\n    exit 3\n");
         let failure = failed_step(which, &build(&text)).await;
         assert_eq!((failure.status, failure.lines), (Some(3), Some((4, 6))), "{which:?}: {failure:?}");
         assert_eq!(failure.tail, ["one", &last], "{which:?}");
@@ -69,7 +70,8 @@ async fn a_file_that_the_context_lacks_is_named_with_the_line_that_wants_it() {
 #[tokio::test]
 async fn a_secret_that_was_not_given_is_named() {
     for which in ALL {
-        let text = format!("FROM {BASE}\nRUN --mount=type=secret,id=token,required=true echo {}\n", unique("x"));
+        let text =
+            format!("FROM {BASE}\nRUN --mount=type=secret,id=token,required=true echo {}\n", unique("x"));
         let failure = failed_step(which, &build(&text)).await;
         assert!(failure.message.contains("token") && failure.lines == Some((2, 2)), "{which:?}: {failure:?}");
     }
@@ -113,7 +115,8 @@ async fn a_base_image_behind_a_password_needs_the_password() {
                 "{which:?}: {error:?}"
             );
         }
-        let engine = DockerEngine::connect(&which.endpoint(), Credentials::none().with(&registry, right.clone()));
+        let engine =
+            DockerEngine::connect(&which.endpoint(), Credentials::none().with(&registry, right.clone()));
         engine.unwrap().build(&request, &events).await.unwrap();
     }
     assert!(!heard(&mut said).iter().any(|event| format!("{event:?}").contains("wrong")));
@@ -147,7 +150,9 @@ async fn a_base_image_for_another_architecture_is_an_error_and_leaves_no_image()
             let mut request = build(&format!("FROM {base} AS base\nFROM base\n{step}\n"));
             request.tags = vec![tag.clone()];
             let error = built(which, &request).await.unwrap_err();
-            let EngineError::Platform { image, wanted, found } = error else { panic!("{which:?} {step}: {error:?}") };
+            let EngineError::Platform { image, wanted, found } = error else {
+                panic!("{which:?} {step}: {error:?}")
+            };
             println!("{which:?} {step}: {image} {found}");
             assert_eq!((image, wanted), (base.whole(), request.platform), "{which:?} {step}");
             assert_eq!(which.connect().image(&tag.whole()).await.unwrap(), None, "{which:?} {step}");
@@ -189,4 +194,64 @@ async fn a_warning_about_the_dockerfile_carries_its_line() {
     Which::Graph.connect().build(&build(&text), &events).await.unwrap();
     let said = heard(&mut said);
     assert!(said.iter().any(|event| matches!(event, Event::Warning { line: 2.., .. })), "{said:#?}");
+}
+
+#[tokio::test]
+async fn the_classic_builder_names_line_status_and_last_words_too() {
+    for which in ALL {
+        let last = unique("last");
+        let mut request = build(&format!(
+            "FROM {BASE}\n# comment\nENV A=b\nRUN echo one && \\\n    echo {last} && exit 3\n"
+        ));
+        request.dialect = Dialect::Classic;
+        let failure = failed_step(which, &request).await;
+        assert_eq!((failure.status, failure.lines), (Some(3), Some((4, 5))), "{which:?}: {failure:?}");
+        assert_eq!(failure.tail, ["one", &last], "{which:?}");
+
+        request.dockerfile = format!("FROM {BASE}\nRUNN x\n");
+        let error = built(which, &request).await.unwrap_err();
+        assert!(matches!(error, EngineError::Dockerfile { line: 2, .. }), "{which:?}: {error:?}");
+
+        request.dockerfile = format!("FROM {BASE}\nRUN true\nCOPY absent.py /\n");
+        let failure = failed_step(which, &request).await;
+        assert_eq!(failure.lines, Some((3, 3)), "{which:?}: {failure:?}");
+
+        let image = format!("{}/library/nowhere:1", variable("SMP_WB_REGISTRY"));
+        request.dockerfile = format!("FROM {image}\n");
+        let error = built(which, &request).await.unwrap_err();
+        assert!(matches!(&error, EngineError::NotFound(name) if *name == image), "{which:?}: {error:?}");
+
+        request.dockerfile = format!("FROM {}\nLABEL a=b\n", foreign_base(which).await);
+        let error = built(which, &request).await.unwrap_err();
+        assert!(matches!(error, EngineError::Platform { .. }), "{which:?}: {error:?}");
+
+        request.secrets = BTreeMap::from([("token".to_owned(), Secret::new(b"x".as_slice()))]);
+        let error = built(which, &request).await.unwrap_err();
+        assert!(matches!(error, EngineError::Unsupported { .. }), "{which:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_context_that_cannot_be_read_is_named() {
+    for dialect in [Dialect::Buildkit, Dialect::Classic] {
+        for which in ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let mut request = build(&format!("FROM {BASE}\nCOPY . /ctx\n"));
+            request.dialect = dialect;
+            request.context = Context::Folder(folder.path().join("absent"));
+            let error = built(which, &request).await.unwrap_err();
+            assert!(
+                matches!(&error, EngineError::Context { path, .. } if path.ends_with("absent")),
+                "{which:?}: {error:?}"
+            );
+
+            // A name that is not UTF-8: root, who may run these tests, can read everything else.
+            use std::os::unix::ffi::OsStrExt as _;
+            std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"bad\xff")), "x").unwrap();
+            request.context = Context::Folder(folder.path().to_owned());
+            let error = built(which, &request).await.unwrap_err();
+            assert!(matches!(&error, EngineError::Context { .. }), "{which:?} {dialect:?}: {error:?}");
+            assert!(error.to_string().contains("not UTF-8"), "{error}");
+        }
+    }
 }
