@@ -118,7 +118,10 @@ fn context(plan: &Plan, stage: &Stage, builder: Builder) -> Result<Context, tera
         StartsFrom::Stage(name) => (name.to_string(), None),
         StartsFrom::Image(image) => {
             let digest = image.digest.map(|digest| format!("@{digest}")).unwrap_or_default();
-            (format!("{}{digest}", image.name), image.unresolved.as_deref())
+            let first =
+                plan.stages.iter().find(|other| other.from == stage.from && other.is_in(builder.dialect));
+            let says = first.is_some_and(|first| first.name == stage.name);
+            (format!("{}{digest}", image.name), image.unresolved.as_deref().filter(|_| says))
         }
     };
     context.insert("name", stage.name.as_str());

@@ -213,8 +213,8 @@ pub struct Packages {
     /// The Python modules that it brings.
     #[serde(default)]
     pub modules: Vec<String>,
-    /// From which version on its modules open the NVIDIA driver's library at import; never where absent.
-    pub driver_at_import: Option<Version>,
+    /// From which version on its libraries and modules need the NVIDIA driver's library as they load; never where absent.
+    pub driver_at_load: Option<Version>,
     /// Where this comes from.
     pub fact: Fact,
 }

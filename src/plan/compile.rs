@@ -2,11 +2,11 @@
 
 use super::compose::{Composer, compiling_image, known_version, source_stage};
 use super::python::{self, Home, Python};
-use super::stage::{Compile, Part, PythonCompile, StageName, StartsFrom, Variable, Work};
+use super::stage::{Compile, Part, PythonCompile, StartsFrom, Variable, Work};
 use super::{ImageRef, PlanError};
 use crate::catalog::Os;
 use crate::lock::{LockedComponent, Origin};
-use crate::recipe::{Component, ImagePath, Version};
+use crate::recipe::{AptPackage, Component, ImagePath, Version};
 
 /// Adds compiling stages to a composer.
 pub(super) struct Compiler<'a, 'b> {
@@ -149,10 +149,7 @@ impl<'a, 'b> Compiler<'a, 'b> {
         let Some(home) = self.home() else {
             return Err(PlanError::Unsupported { component: locked.name, origin: locked.origin });
         };
-        // What was compiled before is no ingredient: flash-attn and Transformer Engine build side by side.
-        let compiled: Vec<StageName> = self.compiled_stages();
-        let parts: Vec<Part> =
-            self.composer.parts.iter().filter(|part| !compiled.contains(&part.stage)).cloned().collect();
+        let parts = self.python_parts(locked.name);
         let mut wheels: Vec<ImagePath> = Vec::new();
         for folder in self.composer.library_folders() {
             if let Some((package, "lib")) = folder.as_str().rsplit_once('/') {
@@ -162,6 +159,7 @@ impl<'a, 'b> Compiler<'a, 'b> {
         let compile = PythonCompile {
             packages: python::pinned(&locked.sdists)?,
             prefix: home.prefix.clone(),
+            tools: self.tools()?,
             venv: matches!(self.composer.python, Python::Venv(_)),
             parts,
             settings: self.settings(locked, &home)?,
@@ -182,23 +180,29 @@ impl<'a, 'b> Compiler<'a, 'b> {
         self.composer.keep(&stage, &home.prefix)
     }
 
-    fn compiled_stages(&self) -> Vec<StageName> {
-        let compiles = |work: &Work| {
-            matches!(
-                work,
-                Work::AwsOfiNccl(_)
-                    | Work::Gdrcopy(_)
-                    | Work::NcclTests { .. }
-                    | Work::TransformerEngine(_)
-                    | Work::FlashAttn(_)
-            )
+    /// Returns what `component` is compiled against: SMP or PyTorch with its libraries. flash-attn and Transformer Engine are no
+    /// ingredients of each other, so that a new version of one leaves the other as it is.
+    fn python_parts(&self, component: Component) -> Vec<Part> {
+        let ingredient = |part: &&Part| match part.stage.as_str() {
+            "smp" | "pytorch" | "cuda" | "cudnn" | "nccl" | python::BEYOND => true,
+            stage => stage == component.name(),
         };
-        self.composer
-            .stages
-            .iter()
-            .filter(|stage| compiles(&stage.work))
-            .map(|stage| stage.name.clone())
-            .collect()
+        self.composer.parts.iter().filter(ingredient).cloned().collect()
+    }
+
+    /// Returns the packages of the distribution that Python extensions are built with.
+    fn tools(&self) -> Result<Vec<AptPackage>, PlanError> {
+        let mut tools = vec!["cmake", "g++", "ninja-build", "pybind11-dev"];
+        if matches!(self.composer.python, Python::Venv(_)) {
+            tools.extend([
+                "python3-dev",
+                "python3-pybind11",
+                "python3-setuptools",
+                "python3-venv",
+                "python3-wheel",
+            ]);
+        }
+        tools.into_iter().map(|tool| Ok(tool.parse()?)).collect()
     }
 
     /// Returns the variables that a package is compiled with. Both packages would otherwise fetch a wheel of theirs from a release

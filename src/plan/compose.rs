@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::compile::Compiler;
+use super::policy;
 use super::python::{self, Home, Python};
 use super::stage::{
     Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable, Work,
@@ -13,7 +14,7 @@ use super::{ImageRef, Options, PlanError, Target};
 use crate::catalog::{BaseImage, Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedImage, Origin};
 use crate::oci::Dialect;
-use crate::recipe::{AptPackage, Component, EnvName, ImagePath, LocalPath, Recipe, Version};
+use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, LocalPath, Recipe, Version};
 
 /// Where stages leave what reaches the image: `/out/opt/venv` becomes `/opt/venv`.
 pub(super) const OUT: &str = "/out";
@@ -168,10 +169,16 @@ impl Composer<'_> {
         let locked =
             self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
         let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
+        // What wheels are unpacked with and extensions compiled with; the channel's PyTorch does not ask for them.
+        let tools = ["pip", "setuptools", "wheel"].map(str::parse::<CondaPackage>);
+        let mut packages = conda.packages;
+        for tool in tools {
+            packages.push(tool?);
+        }
         let work = Work::Smp {
             download: self.download(Component::Smp)?,
             channels: conda.channels,
-            packages: conda.packages,
+            packages,
             prefix: home.prefix.clone(),
             listed: Checksum::Argument(argument(Component::Smp, "CONDA_SHA256")?),
         };
@@ -189,8 +196,12 @@ impl Composer<'_> {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
         };
         for group in groups {
-            let work =
-                Work::Wheels { title: group.title, packages: group.packages, prefix: home.prefix.clone() };
+            let work = Work::Wheels {
+                tools: self.tools(&group)?,
+                title: group.title,
+                packages: group.packages,
+                prefix: home.prefix.clone(),
+            };
             let stage = self.push(&group.name, from.clone(), work)?;
             self.keep(&stage, &home.prefix)?;
         }
@@ -198,6 +209,13 @@ impl Composer<'_> {
             self.folders.push(home.in_packages(folder.as_str())?);
         }
         Ok(Vec::new())
+    }
+
+    /// Returns what source distributions of `group` are built with. SMP's conda environment has the same tools of its own.
+    fn tools(&self, group: &python::Group) -> Result<Vec<AptPackage>, PlanError> {
+        let needed = group.source && matches!(self.python, Python::Venv(_));
+        let tools: &[&str] = if needed { &["python3-setuptools", "python3-wheel"] } else { &[] };
+        tools.iter().map(|tool| Ok(tool.parse()?)).collect()
     }
 
     /// Returns the folders of libraries that wheels of the lock bring, below site-packages.
@@ -213,6 +231,7 @@ impl Composer<'_> {
         let base = self.catalog.image(&self.lock.base.image);
         let work = Work::Efa {
             flags: installer_flags(&version, base)?,
+            plugin: version >= policy::brings_plugin()?,
             source: source_stage(Component::Efa).parse()?,
             download: self.download(Component::Efa)?,
             version,

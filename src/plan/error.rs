@@ -105,12 +105,14 @@ pub enum PlanError {
         efa: String,
     },
     /// The installer does not know the distribution.
-    #[error(
-        "EFA installer {efa} does not support Ubuntu 20.04 (1.42.0 was the last that did); take `efa = \"<1.43\"` or a newer base"
-    )]
-    OldUbuntu {
+    #[error("EFA installer {efa} does not support {os}; take `efa = \"{range}\"` or another base")]
+    Distribution {
         /// The installer's version.
         efa: Version,
+        /// The base's distribution.
+        os: String,
+        /// The installers that do support it.
+        range: String,
     },
     /// Stock PyTorch would replace SMP's.
     #[error(

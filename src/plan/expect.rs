@@ -43,16 +43,7 @@ fn expectation(locked: &LockedComponent, catalog: &Catalog) -> Expectation {
 /// Returns the probes for what `lock` puts into the image, those that need no GPU first.
 pub(super) fn probes(lock: &Lock, catalog: &Catalog) -> Vec<Probe> {
     let mut probes = imports(lock, catalog);
-    // What the loader finds by name: in folders that the image tells it of, or where the distribution keeps libraries.
-    let found: Vec<String> = lock
-        .components
-        .iter()
-        .filter(|locked| reachable(locked, catalog))
-        .flat_map(|locked| expectation(locked, catalog).libraries)
-        .collect();
-    if !found.is_empty() {
-        probes.push(probe(ProbeName::Libraries, serde_json::json!({ "libraries": found }), false));
-    }
+    probes.extend(libraries(lock, catalog));
     if let Some(version) = lock.component(Component::Nccl).and_then(|nccl| nccl.version.known()) {
         let input = serde_json::json!({ "version": version.to_string() });
         probes.push(probe(ProbeName::NcclVersion, input, false));
@@ -67,6 +58,19 @@ pub(super) fn probes(lock: &Lock, catalog: &Catalog) -> Vec<Probe> {
     }
     probes.sort_by_key(|probe| probe.gpu);
     probes
+}
+
+/// Returns one probe for libraries that load anywhere, one for those that need the driver's library to load.
+///
+/// Only what the loader finds by name: in folders that the image tells it of, or where the distribution keeps libraries.
+fn libraries(lock: &Lock, catalog: &Catalog) -> Vec<Probe> {
+    let (mut anywhere, mut on_gpu) = (Vec::new(), Vec::new());
+    for locked in lock.components.iter().filter(|locked| reachable(locked, catalog)) {
+        let driver = facts_of(locked, catalog).is_some_and(|facts| opens_driver(facts, locked));
+        let found = expectation(locked, catalog).libraries;
+        if driver { on_gpu.extend(found) } else { anywhere.extend(found) }
+    }
+    split(ProbeName::Libraries, "libraries", anywhere, on_gpu)
 }
 
 /// Returns whether a program that names the libraries of `locked` finds them without a path.
@@ -88,11 +92,22 @@ fn imports(lock: &Lock, catalog: &Catalog) -> Vec<Probe> {
             if driver { on_gpu.push(module) } else { anywhere.push(module) }
         }
     }
+    split(ProbeName::Imports, "modules", anywhere, on_gpu)
+}
+
+/// Returns the probe `name` once for what works anywhere and once for what needs a GPU's driver, where there is any.
+fn split(name: ProbeName, key: &str, anywhere: Vec<String>, on_gpu: Vec<String>) -> Vec<Probe> {
     [(anywhere, false), (on_gpu, true)]
         .into_iter()
-        .filter(|(modules, _)| !modules.is_empty())
-        .map(|(modules, gpu)| probe(ProbeName::Imports, serde_json::json!({ "modules": modules }), gpu))
+        .filter(|(things, _)| !things.is_empty())
+        .map(|(things, gpu)| probe(name, serde_json::json!({ key: things }), gpu))
         .collect()
+}
+
+/// Returns whether the libraries and modules of `locked` need the driver's library as they load.
+fn opens_driver(facts: &Packages, locked: &LockedComponent) -> bool {
+    let since: Option<&Version> = facts.driver_at_load.as_ref();
+    since.is_some_and(|since| locked.version.known().is_none_or(|version| version >= since))
 }
 
 /// Returns the Python modules of `locked`, each with whether importing it needs the driver.
@@ -102,12 +117,8 @@ fn modules(locked: &LockedComponent, catalog: &Catalog) -> Vec<(String, bool)> {
     }
     let carried = || catalog.packages.iter().find(|facts| facts.component == locked.name);
     let facts = facts_of(locked, catalog).or_else(carried);
-    let opens_driver = |facts: &Packages| {
-        let since: Option<&Version> = facts.driver_at_import.as_ref();
-        since.is_some_and(|since| locked.version.known().is_none_or(|version| version >= since))
-    };
     let with_driver = |facts: &Packages| -> Vec<(String, bool)> {
-        facts.modules.iter().map(|module| (module.clone(), opens_driver(facts))).collect()
+        facts.modules.iter().map(|module| (module.clone(), opens_driver(facts, locked))).collect()
     };
     facts.map(with_driver).unwrap_or_default()
 }

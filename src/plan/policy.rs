@@ -32,11 +32,16 @@ fn carried(lock: &Lock, catalog: &Catalog, component: Component) -> bool {
     by_lock || catalog.image(&lock.base.image).is_some_and(|image| image.carries.contains_key(&component))
 }
 
+/// Returns the first EFA installer that holds aws-ofi-nccl (EFA release notes).
+pub(super) fn brings_plugin() -> Result<Version, PlanError> {
+    Ok("1.38.0".parse()?)
+}
+
 /// From 1.38.0 the installer brings the plugin: beside another one, path order decides.
 fn one_plugin(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
-    let brings_plugin: Version = "1.38.0".parse()?;
+    let since = brings_plugin()?;
     let bundled = installer(lock)
-        .filter(|version| **version >= brings_plugin)
+        .filter(|version| **version >= since)
         .map(|version| format!("that of EFA installer {version}"));
     let own = lock
         .component(Component::AwsOfiNccl)
@@ -58,15 +63,33 @@ fn one_fabric(lock: &Lock) -> Result<(), PlanError> {
     }
 }
 
+/// The distributions that EFA installers learnt or forgot, by the EFA release notes: the first and the first no longer.
+const DISTRIBUTIONS: &[(&str, &str, Option<&str>, Option<&str>)] = &[
+    ("ubuntu", "20.04", None, Some("1.43.0")),
+    ("ubuntu", "24.04", Some("1.33.0"), None),
+    ("debian", "10", None, Some("1.40.0")),
+    ("debian", "11", None, Some("1.51.0")),
+    ("debian", "12", Some("1.36.0"), None),
+    ("debian", "13", Some("1.46.0"), None),
+    ("amzn", "2", None, Some("1.50.0")),
+];
+
 fn known_distribution(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
-    let drops_focal: Version = "1.43.0".parse()?;
-    let focal = catalog
-        .image(&lock.base.image)
-        .is_some_and(|image| image.os.id == "ubuntu" && image.os.version == "20.04");
-    match installer(lock) {
-        Some(efa) if focal && *efa >= drops_focal => Err(PlanError::OldUbuntu { efa: efa.clone() }),
-        _ => Ok(()),
+    let (Some(efa), Some(base)) = (installer(lock), catalog.image(&lock.base.image)) else { return Ok(()) };
+    let named = |(id, version, ..): &&(&str, &str, Option<&str>, Option<&str>)| {
+        base.os.id == *id && base.os.version == *version
+    };
+    let Some((id, version, since, until)) = DISTRIBUTIONS.iter().find(named) else { return Ok(()) };
+    let bound = |text: &Option<&str>| text.map(str::parse::<Version>).transpose();
+    let (since, until) = (bound(since)?, bound(until)?);
+    let too_old = since.as_ref().is_some_and(|since| efa < since);
+    let too_new = until.as_ref().is_some_and(|until| efa >= until);
+    if !too_old && !too_new {
+        return Ok(());
     }
+    let range = [since.map(|since| format!(">={since}")), until.map(|until| format!("<{until}"))];
+    let range = range.into_iter().flatten().collect::<Vec<_>>().join(",");
+    Err(PlanError::Distribution { efa: efa.clone(), os: format!("{id} {version}"), range })
 }
 
 /// SMP v2 is AWS's own build of PyTorch; a wheel of that name replaces it.

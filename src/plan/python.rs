@@ -96,6 +96,11 @@ fn unknown(lock: &Lock) -> PlanError {
     PlanError::UnknownPython { image: lock.base.image.whole() }
 }
 
+/// The name of the stage for packages beyond the components.
+pub(super) const BEYOND: &str = "packages";
+/// The name of the stage for those of them that are built from source.
+pub(super) const BEYOND_SOURCE: &str = "packages-from-source";
+
 /// Packages that are installed together, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
@@ -105,31 +110,50 @@ pub(super) struct Group {
     pub(super) title: String,
     /// The packages.
     pub(super) packages: Vec<PinnedPackage>,
+    /// Whether they exist only as source.
+    pub(super) source: bool,
 }
 
-/// Returns the wheels of each component, then those beyond the components; each package once.
+/// Returns the packages of each component, then those beyond the components: those with wheels, then those with source only.
 pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
+    each_once(lock)?;
     let mut groups = Vec::new();
-    let mut owners: Vec<(String, String)> = Vec::new();
-    let of_components = lock.components.iter().map(|locked| (locked.name.name(), &locked.wheels));
-    for (name, wheels) in of_components.chain([("packages", &lock.python)]) {
-        if wheels.is_empty() {
-            continue;
+    for locked in lock.components.iter().filter(|locked| !locked.wheels.is_empty()) {
+        groups.push(Group {
+            name: locked.name.to_string(),
+            title: locked.name.to_string(),
+            packages: pinned(&locked.wheels)?,
+            source: false,
+        });
+    }
+    let beyond = [
+        (false, BEYOND, "Python packages beyond the components"),
+        (true, BEYOND_SOURCE, "Python packages that exist only as source"),
+    ];
+    for (source, name, title) in beyond {
+        let own: Vec<_> = lock.python.iter().filter(|pinned| pinned.source == source).cloned().collect();
+        if !own.is_empty() {
+            let (name, title) = (name.to_owned(), title.to_owned());
+            groups.push(Group { name, title, packages: pinned(&own)?, source });
         }
-        for pinned in wheels {
-            let package = pinned.package().to_ascii_lowercase().replace(['_', '.'], "-");
-            if let Some((_, first)) = owners.iter().find(|(known, _)| *known == package) {
-                return Err(PlanError::Twice { package, first: first.clone(), second: name.to_owned() });
-            }
-            owners.push((package, name.to_owned()));
-        }
-        let title = match name {
-            "packages" => "Python packages beyond the components".to_owned(),
-            component => component.to_owned(),
-        };
-        groups.push(Group { name: name.to_owned(), title, packages: pinned(wheels)? });
     }
     Ok(groups)
+}
+
+/// Refuses a lock that names a package twice: which of the two won would depend on the order of layers.
+fn each_once(lock: &Lock) -> Result<(), PlanError> {
+    let mut owners: Vec<(String, &str)> = Vec::new();
+    let of_components = lock.components.iter().flat_map(|locked| {
+        locked.wheels.iter().chain(&locked.sdists).map(|pinned| (locked.name.name(), pinned))
+    });
+    for (owner, pinned) in of_components.chain(lock.python.iter().map(|pinned| (BEYOND, pinned))) {
+        let package = pinned.package().to_ascii_lowercase().replace(['_', '.'], "-");
+        if let Some((_, first)) = owners.iter().find(|(known, _)| *known == package) {
+            return Err(PlanError::Twice { package, first: (*first).to_owned(), second: owner.to_owned() });
+        }
+        owners.push((package, owner));
+    }
+    Ok(())
 }
 
 /// Returns `requirements` with their checksums, sorted; an error names the first without one.

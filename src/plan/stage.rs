@@ -97,6 +97,9 @@ pub enum Work {
     },
     /// Python packages, unpacked below `/out`.
     Wheels {
+        /// Packages of the distribution that source distributions among them are built with.
+        #[schemars(with = "Vec<String>")]
+        tools: Vec<AptPackage>,
         /// For whom, in words.
         title: String,
         /// The packages.
@@ -124,6 +127,8 @@ pub enum Work {
         download: Download,
         /// Its options.
         flags: Vec<String>,
+        /// Whether it brings the NCCL plugin.
+        plugin: bool,
     },
     /// aws-ofi-nccl, compiled.
     AwsOfiNccl(Compile),
@@ -208,6 +213,9 @@ pub struct PythonCompile {
     /// The Python environment to which they belong.
     #[schemars(with = "String")]
     pub prefix: ImagePath,
+    /// Packages of the distribution that they are built with.
+    #[schemars(with = "Vec<String>")]
+    pub tools: Vec<AptPackage>,
     /// Whether the environment is made here (a conda environment is copied in).
     pub venv: bool,
     /// What is copied in before.

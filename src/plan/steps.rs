@@ -7,19 +7,18 @@ impl Work {
     pub(super) fn steps(&self) -> Vec<Step> {
         match self {
             Self::System { packages, venv } => {
-                let mut steps = vec![on_target(format!("install {}", words(packages)))];
-                steps.extend(
-                    venv.as_ref().map(|venv| on_target(format!("make the Python environment {venv}"))),
-                );
-                steps
+                let environment = if venv.is_some() { " and make the Python environment" } else { "" };
+                vec![on_target(format!("install {}{environment}", words(packages)))]
             }
-            Self::Python { venv } => vec![
-                on_target("install Python's tools for installing packages"),
-                on_target(format!("make the Python environment {venv} with pip")),
-            ],
-            Self::Wheels { packages, .. } => {
+            Self::Python { venv } => vec![on_target(format!("make the Python environment {venv} with pip"))],
+            Self::Wheels { packages, tools, .. } => {
                 let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
-                vec![native(Instruction::Run, format!("fetch, verify and unpack {}", words(&names)))]
+                let mut steps = Vec::new();
+                if !tools.is_empty() {
+                    steps.push(on_target(format!("install {}", words(tools))));
+                }
+                steps.push(native(Instruction::Run, format!("fetch, verify and unpack {}", words(&names))));
+                steps
             }
             Self::Fetch => vec![on_target("install curl")],
             Self::Source { download } => {
@@ -53,7 +52,6 @@ impl Work {
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
                 let mut steps =
                     vec![jobs(), on_target("install the tools that Python extensions are built with")];
-                steps.extend(compile.venv.then(|| on_target("make the Python environment")));
                 steps.extend(copies(&compile.parts));
                 let names: Vec<_> = compile.packages.iter().map(|package| &package.requirement).collect();
                 steps.push(on_target(format!("compile {}", words(&names))));

@@ -14,11 +14,10 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-system,target=/var/ca
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
         python3; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --without-pip /opt/venv
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --without-pip /opt/venv
 
 # Downloads happen here; nothing of it reaches the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu22.04 AS fetch
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-fetch,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-fetch-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -33,12 +32,7 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-fetch,target=/var/cac
 FROM fetch AS efa-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://efa-installer.amazonaws.com/aws-efa-installer-1.50.0.tar.gz; \
     printf '%s  %s\n' fa6dff8593d866866c13cb4640d9059835cd4efa427971f100ab40c97bef2841 /tmp/source.tar.gz > /tmp/sha256; \
@@ -51,12 +45,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
 FROM fetch AS gdrcopy-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/NVIDIA/gdrcopy/archive/v2.5.1.tar.gz; \
     printf '%s  %s\n' c6d5ebb7dabb89d798f27609511735595004da73af28d93ac041bb5290c4cbec /tmp/source.tar.gz > /tmp/sha256; \
@@ -69,12 +58,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
 FROM fetch AS nccl-tests-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/NVIDIA/nccl-tests/archive/v2.17.6.tar.gz; \
     printf '%s  %s\n' 38974e70342150ede0e3fb8fd24bfe60ccbde90fa20241716ba8bb338e6b61a0 /tmp/source.tar.gz > /tmp/sha256; \
@@ -85,7 +69,6 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     rm /tmp/source.tar.gz
 
 # The same Python environment with pip, in which wheels are unpacked; it does not reach the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu22.04 AS python
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-python,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-python-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -94,23 +77,16 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-python,target=/var/ca
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
         ca-certificates \
-        python3-setuptools \
-        python3-venv \
-        python3-wheel; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --system-site-packages /opt/venv
+        python3-venv; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --system-site-packages /opt/venv
 
 # nccl: verified against the lock, unpacked below /out.
 FROM python AS nccl
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'nvidia-nccl-cu13==2.32.3 --hash=sha256:1459723080ac889d73a26edfa3e04383a7928ab31ac8f0ec43b3ea9548b04ff3' \
         > /tmp/requirements.txt; \
@@ -132,6 +108,7 @@ RUN --mount=type=bind,from=efa-source,source=/src,target=/tmp/efa,rw \
     apt-get update; \
     env --chdir=/tmp/efa ./efa_installer.sh -y --skip-kmod --skip-limit-conf --no-verify --disable-ngc --disable-build-ngc; \
     test -x /opt/amazon/efa/bin/fi_info; \
+    test -n "$(find /opt/amazon/ofi-nccl -name 'libnccl-net*.so')"; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # GDRCopy's library; its kernel module belongs to the node.
@@ -147,7 +124,6 @@ RUN set -eu; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # NVIDIA's NCCL benchmarks, for launching with MPI.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-devel-ubuntu22.04 AS nccl-tests
 ARG MAX_JOBS=2
 COPY --link --from=nccl-tests-source /src /src

@@ -15,11 +15,10 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-system,target=/var/ca
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
         libstdc++6 \
         python3; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --without-pip /opt/venv
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --without-pip /opt/venv
 
 # Downloads happen here; nothing of it reaches the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu24.04 AS fetch
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-fetch,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-fetch-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -34,12 +33,7 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-fetch,target=/var/cac
 FROM fetch AS efa-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://efa-installer.amazonaws.com/aws-efa-installer-1.50.0.tar.gz; \
     printf '%s  %s\n' fa6dff8593d866866c13cb4640d9059835cd4efa427971f100ab40c97bef2841 /tmp/source.tar.gz > /tmp/sha256; \
@@ -52,12 +46,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
 FROM fetch AS gdrcopy-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/NVIDIA/gdrcopy/archive/v2.5.1.tar.gz; \
     printf '%s  %s\n' c6d5ebb7dabb89d798f27609511735595004da73af28d93ac041bb5290c4cbec /tmp/source.tar.gz > /tmp/sha256; \
@@ -68,7 +57,6 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     rm /tmp/source.tar.gz
 
 # The same Python environment with pip, in which wheels are unpacked; it does not reach the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu24.04 AS python
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-python,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-python-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -77,23 +65,16 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu24-04-python,target=/var/ca
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
         ca-certificates \
-        python3-setuptools \
-        python3-venv \
-        python3-wheel; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --system-site-packages /opt/venv
+        python3-venv; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --system-site-packages /opt/venv
 
 # cudnn: verified against the lock, unpacked below /out.
 FROM python AS cudnn
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'nvidia-cudnn-cu13==9.20.0.48 --hash=sha256:0c45dd8eeb50b603f07995b1b300c62ffe6a1980482b82b3bcf94a4ca9d49304' \
         > /tmp/requirements.txt; \
@@ -109,12 +90,7 @@ FROM python AS pytorch
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'torch==2.13.0 --hash=sha256:796633c4cdf0fe2cdced72d8f88f22e73dbcfce83132763162f6d4bff13b820b' \
         > /tmp/requirements.txt; \
@@ -130,12 +106,7 @@ FROM python AS nccl
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'nvidia-nccl-cu13==2.29.7 --hash=sha256:edd81538446786ec3b73972543e53bb43bcaf0bfc8ef76cb679fcc390ffe136d' \
         > /tmp/requirements.txt; \
@@ -151,12 +122,7 @@ FROM python AS transformer-engine
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'transformer-engine-cu13==2.20.2 --hash=sha256:30063d3699e779cce63617c3458804f7a504ce8279f2749c98313db9daae273e' \
         'transformer-engine==2.20.2 --hash=sha256:7dcfad943a1a55b2612db9a0e43697fe98c70f4c42ec391ba3a0f872f6ce2094' \
@@ -173,12 +139,7 @@ FROM python AS packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'annotated-types==0.8.0 --hash=sha256:f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0' \
         'cuda-bindings==13.5.0 --hash=sha256:a46a8cc84112d769d0f57bf3ae3fedc115cf09348f14da85a1a8200968b6f262' \
@@ -233,6 +194,7 @@ RUN --mount=type=bind,from=efa-source,source=/src,target=/tmp/efa,rw \
     apt-get update; \
     env --chdir=/tmp/efa ./efa_installer.sh -y --skip-kmod --skip-limit-conf --no-verify --disable-ngc --disable-build-ngc; \
     test -x /opt/amazon/efa/bin/fi_info; \
+    test -n "$(find /opt/amazon/ofi-nccl -name 'libnccl-net*.so')"; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # GDRCopy's library; its kernel module belongs to the node.
@@ -248,7 +210,6 @@ RUN set -eu; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Transformer Engine's PyTorch extension, compiled: NVIDIA publishes its source only.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:13.0.2-devel-ubuntu24.04 AS transformer-engine-compiled
 ARG MAX_JOBS=2
 RUN --mount=type=cache,id=apt-cuda-13-0-2-devel-ubuntu24-04-transformer-engine-compiled,target=/var/cache/apt,sharing=locked \
@@ -257,7 +218,6 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-devel-ubuntu24-04-transformer-engine-c
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
-        ca-certificates \
         cmake \
         g++ \
         ninja-build \
@@ -267,8 +227,9 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-devel-ubuntu24-04-transformer-engine-c
         python3-setuptools \
         python3-venv \
         python3-wheel; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --system-site-packages /opt/venv
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --system-site-packages /opt/venv
+
 COPY --link --from=cudnn /out/opt/venv /opt/venv
 COPY --link --from=pytorch /out/opt/venv /opt/venv
 COPY --link --from=nccl /out/opt/venv /opt/venv
@@ -287,12 +248,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         TORCH_CUDA_ARCH_LIST='8.0;8.6;9.0'; \
     export CPATH=/opt/venv/lib/python3.12/site-packages/nvidia/cudnn/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/venv/lib/python3.12/site-packages/nvidia/cudnn/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
     export CPATH=/opt/venv/lib/python3.12/site-packages/nvidia/nccl/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/venv/lib/python3.12/site-packages/nvidia/nccl/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'transformer-engine-torch==2.20.2 --hash=sha256:4c40ced8a6261649e689076f198d4feaf02277b1ba18931a66eccdaceb33c43e' \
         > /tmp/requirements.txt; \

@@ -18,33 +18,24 @@ RUN set -eu; \
         python3 \
         rdma-core; \
     rm -rf /var/cache/apt/archives /var/cache/apt/*.bin /var/lib/apt/lists/*; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --without-pip /opt/venv
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --without-pip /opt/venv
 
 # The same Python environment with pip, in which wheels are unpacked; it does not reach the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/library/debian:trixie-slim AS python
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get install --yes --no-install-recommends \
         ca-certificates \
-        python3-setuptools \
-        python3-venv \
-        python3-wheel; \
+        python3-venv; \
     rm -rf /var/cache/apt/archives /var/cache/apt/*.bin /var/lib/apt/lists/*; \
-    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
-RUN python3 -m venv --system-site-packages /opt/venv
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    python3 -m venv --system-site-packages /opt/venv
 
 # cuda: verified against the lock, unpacked below /out.
 FROM python AS cuda
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'nvidia-cublas-cu12==12.9.3.13 --hash=sha256:d7d51055f161b317c7105ddaae90e71eda059026074ffef93cf7cde2886bfe72' \
         'nvidia-cuda-nvrtc-cu12==12.9.86 --hash=sha256:210cf05005a447e29214e9ce50851e83fc5f4358df8b453155d5e1918094dcb4' \
@@ -60,12 +51,6 @@ RUN set -eu; \
 # cudnn: verified against the lock, unpacked below /out.
 FROM python AS cudnn
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'nvidia-cudnn-cu12==9.28.0.42 --hash=sha256:9ff58b7f36dacd0a93e89f8f2957b52466889217963701daa15e577317cfa375' \
         > /tmp/requirements.txt; \
@@ -79,12 +64,6 @@ RUN set -eu; \
 # nccl: verified against the lock, unpacked below /out.
 FROM python AS nccl
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'nvidia-nccl-cu12==2.32.3 --hash=sha256:bb94b2348e4861d5e8aa00b36c3d12d9bdf9c6369b82cbb723de0b582280a21c' \
         > /tmp/requirements.txt; \
@@ -98,12 +77,6 @@ RUN set -eu; \
 # transformer-engine: verified against the lock, unpacked below /out.
 FROM python AS transformer-engine
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'transformer-engine-cu12==2.20.2 --hash=sha256:7e745539686166790cb9fe2133e7c187edf6fe8627c7f7d46597888299c3f4cf' \
         'transformer-engine==2.20.2 --hash=sha256:7dcfad943a1a55b2612db9a0e43697fe98c70f4c42ec391ba3a0f872f6ce2094' \
@@ -118,12 +91,6 @@ RUN set -eu; \
 # Python packages beyond the components: verified against the lock, unpacked below /out.
 FROM python AS packages
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'annotated-types==0.8.0 --hash=sha256:f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0' \
         'importlib-metadata==10.2.0 --hash=sha256:c7a4bf1c7479601f6b8e437cfc14f4f77028ba62a8f34ae95cd93d9774dfba51' \

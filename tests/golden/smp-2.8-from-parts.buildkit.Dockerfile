@@ -17,7 +17,6 @@ RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-system,target=/var/ca
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # Downloads happen here; nothing of it reaches the image.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS fetch
 RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-fetch,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-fetch-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -32,12 +31,7 @@ RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-fetch,target=/var/cac
 FROM fetch AS efa-source
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://efa-installer.amazonaws.com/aws-efa-installer-1.36.0.tar.gz; \
     printf '%s  %s\n' de183f333cfb58aeb7908a67bf9106985ba3ccb7f8638b851d2a0d8dbfacaec4 /tmp/source.tar.gz > /tmp/sha256; \
@@ -52,12 +46,7 @@ FROM fetch AS aws-ofi-nccl-source
 ARG AWS_OFI_NCCL_SHA256
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/aws/aws-ofi-nccl/archive/v1.13.2-aws.tar.gz; \
     : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
@@ -75,12 +64,7 @@ FROM fetch AS smp
 ARG SMP_CONDA_SHA256
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /usr/local/bin/micromamba https://github.com/mamba-org/micromamba-releases/releases/download/1.5.7-0/micromamba-linux-64; \
     printf '%s  %s\n' 07fdfa75b1b66f8ee515cdc2cd4c51179f7d19ca12ddc399d0484f93c032218d /usr/local/bin/micromamba > /tmp/sha256; \
@@ -89,18 +73,16 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     chmod 0755 /usr/local/bin/micromamba
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
-    export MAMBA_ROOT_PREFIX=/opt/micromamba MAMBA_SSL_VERIFY="$SSL_CERT_FILE"; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    export MAMBA_ROOT_PREFIX=/opt/micromamba MAMBA_SSL_VERIFY="${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"; \
     micromamba create --yes --no-rc --override-channels --strict-channel-priority --prefix /opt/conda \
         --channel https://sagemaker-distributed-model-parallel.s3.us-west-2.amazonaws.com/smp-v2/ \
         --channel https://conda.anaconda.org/nvidia/ \
         --channel https://conda.anaconda.org/conda-forge/ \
-        'pytorch=2.5.1=sm_py3.11_cuda12.4_*'; \
+        'pytorch=2.5.1=sm_py3.11_cuda12.4_*' \
+        pip \
+        setuptools \
+        wheel; \
     micromamba env export --explicit --prefix /opt/conda > /tmp/conda.txt; \
     cat /tmp/conda.txt; \
     : "${SMP_CONDA_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
@@ -115,12 +97,7 @@ FROM smp AS nccl
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'nvidia-nccl-cu12==2.23.4 --hash=sha256:b097258d9aab2fa9f686e33c6fe40ae57b27df60cedbd15d139701bb5509e0c1' \
         > /tmp/requirements.txt; \
@@ -136,12 +113,7 @@ FROM smp AS transformer-engine
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'transformer-engine-cu12==1.10.0 --hash=sha256:dd5d16585ca7feb1e47d56c0417d28b3288a34eb31bd9ef076c39c2c302f3405' \
         'transformer-engine==1.10.0 --hash=sha256:15fbaa8170fe7485b030e3f796417ea3bbb4bbee8b9a19615933b15b449ff2be' \
@@ -158,12 +130,7 @@ FROM smp AS packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'aiohappyeyeballs==2.7.1 --hash=sha256:9243213661e29250eb41368e5daa826fc017156c3b8a11440826b2e3ed376472' \
         'aiohttp==3.14.5 --hash=sha256:50a195903119008fe9cc68710535eb37f556ffffd6a7759afe70a2c145587045 --hash=sha256:efc21a454892828368b11c2c780de0ff8bc991f73f6b99c6b66e56205470929b' \
@@ -194,7 +161,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'pydantic-core==2.50.4 --hash=sha256:0574866e05f6adeecc520d87e87dd06210c0a51706341f6ef8421572f5a64444' \
         'pydantic==2.14.3 --hash=sha256:3f7b347782ab7e4cf4c798496ae3a82787d9f21ec12676a9c564355eeef8daa8' \
         'python-dateutil==4.0.0 --hash=sha256:a5e246f79eb80475e691bf93862cead98decd8a498cf53ba0516fcdc0f50dc1c' \
-        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         'pyyaml==6.0.3 --hash=sha256:b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d' \
         'regex==2026.11.15 --hash=sha256:7288fae326a15b1ea57c6b07225a1b6e0b68def5dbe7670651a35e4af61f785b --hash=sha256:aafeb64c8569d69edfbf772feba49d2a001d3dca0f43e6a71e3735587ecb8222' \
         'requests==2.34.2 --hash=sha256:2a0d60c172f83ac6ab31e4554906c0f3b3588d37b5cb939b1c061f4907e278e0' \
@@ -209,6 +175,22 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'xxhash==4.1.0 --hash=sha256:5e713f5db9e1a8aafac59a45cc1ffce11ca507730f5dc12e212ea7b73d9debde' \
         'yarl==1.25.1 --hash=sha256:681c758b0490f9e96b78e5fa8e8dc6e648e9185bb6eaebe73183c33ea0c445f3 --hash=sha256:d5add7b4ca7afeea91d52e4d4e4db3b1fe9885b71f07054560d8c4296b7441a2' \
         'zipp==4.1.2 --hash=sha256:b30cb6cd253122169c47de245ca24a86bac2a5d3802ba15bf7ba6414eb9e144d' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Python packages that exist only as source: verified against the lock, unpacked below /out.
+FROM smp AS packages-from-source
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         > /tmp/requirements.txt; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
         --disable-pip-version-check --no-input --no-compile \
@@ -261,7 +243,6 @@ RUN set -eu; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Transformer Engine's PyTorch extension, compiled: NVIDIA publishes its source only.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS transformer-engine-compiled
 ARG MAX_JOBS=2
 RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-transformer-engine-compiled,target=/var/cache/apt,sharing=locked \
@@ -270,17 +251,12 @@ RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-transformer-en
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
-        ca-certificates \
         cmake \
         g++ \
         ninja-build \
-        pybind11-dev \
-        python3-dev \
-        python3-pybind11 \
-        python3-setuptools \
-        python3-venv \
-        python3-wheel; \
+        pybind11-dev; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
 COPY --link --from=smp /opt/conda /opt/conda
 COPY --link --from=nccl /out/opt/conda /opt/conda
 COPY --link --from=transformer-engine /out/opt/conda /opt/conda
@@ -295,12 +271,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         NVTE_PYTORCH_FORCE_BUILD=TRUE \
         TORCH_CUDA_ARCH_LIST='8.0;8.6;9.0'; \
     export CPATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'transformer-engine-torch==1.10.0 --hash=sha256:0e8cebe70e0b2f08be6b2b6b30be44788f729519e3739bf1f60bea6a5ed9dc8e' \
         > /tmp/requirements.txt; \
@@ -312,7 +283,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # flash-attn, compiled against the image's PyTorch.
-# The digest of this image is not locked: cannot ask docker.io: x
 FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS flash-attn
 ARG MAX_JOBS=2
 RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-flash-attn,target=/var/cache/apt,sharing=locked \
@@ -321,20 +291,14 @@ RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-flash-attn,tar
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
-        ca-certificates \
         cmake \
         g++ \
         ninja-build \
-        pybind11-dev \
-        python3-dev \
-        python3-pybind11 \
-        python3-setuptools \
-        python3-venv \
-        python3-wheel; \
+        pybind11-dev; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
 COPY --link --from=smp /opt/conda /opt/conda
 COPY --link --from=nccl /out/opt/conda /opt/conda
-COPY --link --from=transformer-engine /out/opt/conda /opt/conda
 COPY --link --from=packages /out/opt/conda /opt/conda
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
@@ -345,12 +309,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         NVCC_THREADS=1 \
         TORCH_CUDA_ARCH_LIST='8.0;8.6;9.0'; \
     export CPATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
         'flash-attn==2.5.8 --hash=sha256:2e5b2bcff6d5cff40d494af91ecd1eb3c5b4520a6ce7a0a8b1f9c1ed129fb402' \
         > /tmp/requirements.txt; \
@@ -367,6 +326,7 @@ COPY --link --from=smp /opt/conda /opt/conda
 COPY --link --from=nccl /out/opt/conda /opt/conda
 COPY --link --from=transformer-engine /out/opt/conda /opt/conda
 COPY --link --from=packages /out/opt/conda /opt/conda
+COPY --link --from=packages-from-source /out/opt/conda /opt/conda
 COPY --link --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
 COPY --link --from=transformer-engine-compiled /out/opt/conda /opt/conda
 COPY --link --from=flash-attn /out/opt/conda /opt/conda

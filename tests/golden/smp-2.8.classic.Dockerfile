@@ -8,16 +8,10 @@
 # The digest of this image is not locked: cannot ask 658645717510.dkr.ecr.us-west-2.amazonaws.com: x
 FROM 658645717510.dkr.ecr.us-west-2.amazonaws.com/smdistributed-modelparallel:2.5.1-gpu-py311-cu124 AS image
 RUN set -eu; \
-    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
-        if [ -s "$bundle" ]; then \
-            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
-            break; \
-        fi; \
-    done; \
     printf '%s\n' \
         'dnspython==2.9.2 --hash=sha256:af15f7d385a6ae2fb35a796fde2138004c8c42c7389090e2addc83e3b3340fd8' \
-        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         'urllib3==2.8.0 --hash=sha256:0cf3cae568d36aa9576b28dfb35f11328f1cb974ca7647d9475ebb86c75ac6e3' \
+        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
         > /tmp/requirements.txt; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore python3 -m pip install \
         --disable-pip-version-check --no-input --no-cache-dir --no-compile \

@@ -93,9 +93,7 @@ pub(crate) fn stages(text: &str) -> Vec<(String, Vec<Instruction>)> {
 pub(crate) fn planned(plan: &Plan, dialect: Dialect) -> Vec<(String, Vec<Instruction>)> {
     let stages = plan.stages.iter().filter(|stage| stage.is_in(dialect));
     stages
-        .map(|stage| {
-            (stage.name.to_string(), stage.steps.iter().map(|step| step.instruction).collect())
-        })
+        .map(|stage| (stage.name.to_string(), stage.steps.iter().map(|step| step.instruction).collect()))
         .collect()
 }
 
@@ -135,14 +133,46 @@ fn the_classic_dialect_holds_nothing_that_needs_buildkit() {
 }
 
 #[test]
+fn a_continued_line_is_followed_by_an_indented_one() {
+    for recipe in builtin::all() {
+        for (dialect, word) in DIALECTS {
+            let text = render(&plan_of(recipe.name), dialect).unwrap();
+            for pair in text.lines().collect::<Vec<_>>().windows(2) {
+                let joined = pair[0].ends_with('\\') == pair[1].starts_with("    ");
+                assert!(
+                    joined && !pair[0].ends_with(' '),
+                    "{} {word}:\n{}\n{}",
+                    recipe.name,
+                    pair[0],
+                    pair[1]
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_moves_and_nothing_is_unverified() {
     for recipe in builtin::all() {
         for (dialect, _) in DIALECTS {
             let text = render(&plan_of(recipe.name), dialect).unwrap();
-            for word in [":latest", "/latest", "git clone", "pip install --upgrade", "--trusted-host", "--insecure", " -k "] {
+            for word in [
+                ":latest",
+                "/latest",
+                "git clone",
+                "pip install --upgrade",
+                "--trusted-host",
+                "--insecure",
+                " -k ",
+            ] {
                 assert!(!text.contains(word), "{}: {word}", recipe.name);
             }
-            assert_eq!(text.matches("curl --fail").count(), text.matches("--output ").count(), "{}", recipe.name);
+            assert_eq!(
+                text.matches("curl --fail").count(),
+                text.matches("--output ").count(),
+                "{}",
+                recipe.name
+            );
             let verified = text.matches("sha256sum --check").count();
             assert!(verified >= text.matches("--output ").count(), "{}: an unverified download", recipe.name);
             let pip = text.matches("-m pip install").count();

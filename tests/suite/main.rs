@@ -5,5 +5,8 @@ mod architecture;
 mod dockerfiles;
 mod errors;
 mod golden;
+mod injection;
+mod plan;
 mod registry;
 mod resolve;
+mod templates;
