@@ -16,7 +16,10 @@ const AMD64: Platform = Platform { arch: Arch::Amd64 };
 fn engines() -> Vec<(&'static str, String)> {
     let named = ["SMP_WB_ENGINE20", "SMP_WB_ENGINE26", "SMP_WB_ENGINE26C"];
     let running: Vec<_> = named.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
-    assert!(!running.is_empty(), "no engine: run `workbench/workbench.sh up` and evaluate `workbench/workbench.sh env`");
+    assert!(
+        !running.is_empty(),
+        "no engine: run `workbench/workbench.sh up` and evaluate `workbench/workbench.sh env`"
+    );
     running
 }
 
@@ -69,7 +72,11 @@ fn the_base_image_is_read_the_same_from_every_store() {
             ["component-missing: libfabric nothing of it is in the image; looked for libfabric1"],
             "{name}"
         );
-        assert!(inspection.read.files > 1000 && inspection.read.elf_files > 100, "{name}: {:?}", inspection.read);
+        assert!(
+            inspection.read.files > 1000 && inspection.read.elf_files > 100,
+            "{name}: {:?}",
+            inspection.read
+        );
         assert_eq!(inspection.components[0].found.as_deref(), Some("13"), "{name}");
         let diff_ids: Vec<String> = inspection.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
         seen.push((diff_ids, inspection.read.files, inspection.read.elf_files, inspection.config.digest));
