@@ -61,31 +61,36 @@ pub fn render(report: &Report, style: Style) -> String {
 
 fn heading(report: &Report) -> String {
     let image = &report.image;
-    let mut text = format!("Image      {}\n", line(&image.reference));
-    text += &format!("           {}, {}\n", image.platform, image.id);
-    if let Some(recipe) = &report.recipe {
-        text += &format!("Recipe     {}\n", line(recipe));
-    }
-    if let Some(Built { took: duration, steps, context_bytes, .. }) = &report.build {
-        text += &format!(
-            "Built      in {}: {} steps run, {} from the cache, {} of context sent\n",
-            took(*duration),
-            steps.run,
-            steps.cached,
-            bytes(*context_bytes)
-        );
-    }
-    if let Some(inspection) = &report.inspection {
-        let read = &inspection.read;
-        text += &format!(
-            "Looked at  {} in {}: {} files, {} of them ELF\n",
-            bytes(read.bytes),
-            took(Duration::try_from_secs_f64(read.took).unwrap_or_default()),
-            read.files,
-            read.elf_files
-        );
-    }
-    text
+    let mut lines = vec![
+        format!("Image      {}", line(&image.reference)),
+        format!("           {}, {}", image.platform, image.id),
+    ];
+    lines.extend(report.recipe.iter().map(|recipe| format!("Recipe     {}", line(recipe))));
+    lines.extend(report.build.iter().map(built));
+    lines.extend(report.inspection.iter().map(looked_at));
+    paragraph(&lines)
+}
+
+fn built(build: &Built) -> String {
+    let Built { took: duration, steps, context_bytes, .. } = build;
+    let context = bytes(*context_bytes);
+    let (run, cached) = (steps.run, steps.cached);
+    format!(
+        "Built      in {}: {run} steps run, {cached} from the cache, {context} of context sent",
+        took(*duration)
+    )
+}
+
+fn looked_at(inspection: &Inspection) -> String {
+    let read = &inspection.read;
+    let duration = took(Duration::try_from_secs_f64(read.took).unwrap_or_default());
+    let (size, files, elf_files) = (bytes(read.bytes), read.files, read.elf_files);
+    format!("Looked at  {size} in {duration}: {files} files, {elf_files} of them ELF")
+}
+
+/// Returns the lines as text, each with its end.
+fn paragraph(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 fn components(inspection: &Inspection, style: Style) -> Option<String> {
@@ -155,7 +160,7 @@ fn findings(inspection: &Inspection, style: Style) -> String {
     if inspection.findings.is_empty() {
         return "Findings   none\n".to_owned();
     }
-    let mut text = String::from("Findings\n");
+    let mut lines = vec!["Findings".to_owned()];
     for finding in &inspection.findings {
         let colour = match finding.severity {
             Severity::Error => Colour::Red,
@@ -163,52 +168,54 @@ fn findings(inspection: &Inspection, style: Style) -> String {
             Severity::Info => Colour::Blue,
         };
         let severity = style.paint(&format!("{:<8}", finding.severity.name()), colour);
-        text += &format!("  {severity} {}: {}\n", finding.rule, line(&finding.subject));
-        text += &format!("           {}\n", line(&finding.evidence));
-        text += &format!("           hint: {}\n", line(&finding.remedy));
+        lines.push(format!("  {severity} {}: {}", finding.rule, line(&finding.subject)));
+        lines.push(format!("           {}", line(&finding.evidence)));
+        lines.push(format!("           hint: {}", line(&finding.remedy)));
     }
-    text
+    paragraph(&lines)
 }
 
 fn probes(outcomes: &[Outcome], style: Style) -> String {
     if outcomes.is_empty() {
         return "Probes     none\n".to_owned();
     }
-    let mut text = String::from("Probes\n");
+    let mut lines = vec!["Probes".to_owned()];
     for outcome in outcomes {
         let (word, colour, said) = match &outcome.answer {
-            Answer::Passed { evidence } => ("passed", Colour::Green, evidence),
-            Answer::Failed { evidence, .. } => ("failed", Colour::Red, evidence),
-            Answer::Skipped { reason, .. } => ("skipped", Colour::Yellow, reason),
+            Answer::Passed { evidence } => ("passed", Colour::Green, line(evidence)),
+            Answer::Failed { evidence, .. } => ("failed", Colour::Red, line(evidence)),
+            // The words `skipped: no GPU` are a promise: pipelines look for them.
+            Answer::Skipped { reason, .. } => {
+                ("skipped", Colour::Yellow, format!("skipped: {}", line(reason)))
+            }
         };
         let duration = took(Duration::try_from_secs_f64(outcome.took).unwrap_or_default());
-        // The words `skipped: no GPU` are a promise: pipelines look for them.
-        let said = if word == "skipped" { format!("skipped: {}", line(said)) } else { line(said) };
         let word = style.paint(&format!("{word:<8}"), colour);
-        text += &format!("  {word} {:<16} {said} ({duration})\n", name_of(outcome.probe));
+        lines.push(format!("  {word} {:<16} {said} ({duration})", name_of(outcome.probe)));
         if let Answer::Failed { cause, tail, .. } = &outcome.answer {
-            text.extend(tail.iter().map(|written| format!("           | {}\n", line(written))));
-            if !cause.is_empty() {
-                text += &format!("           hint: {}\n", line(cause));
-            }
+            lines.extend(tail.iter().map(|written| format!("           | {}", line(written))));
+            lines.extend(hint(cause));
         }
     }
-    text
+    paragraph(&lines)
+}
+
+fn hint(remedy: &str) -> Option<String> {
+    (!remedy.is_empty()).then(|| format!("           hint: {}", line(remedy)))
 }
 
 fn verdict(judgement: &Judgement, style: Style) -> String {
-    match judgement {
-        Judgement::Passed { notes, .. } => {
-            let mut text = format!("Verdict    {}\n", style.paint("passed", Colour::Green));
-            text.extend(notes.iter().map(|note| format!("           note: {}\n", line(note))));
-            text
-        }
+    let notes =
+        |lines: &[String]| lines.iter().map(|note| format!("           note: {}", line(note))).collect();
+    let (word, mut lines): (String, Vec<String>) = match judgement {
+        Judgement::Passed { notes: open, .. } => (style.paint("passed", Colour::Green), notes(open)),
         Judgement::Refused { reasons } => {
-            let mut text = format!("Verdict    {}\n", style.paint("refused", Colour::Red));
-            text.extend(reasons.iter().map(|reason| format!("           {}\n", line(&reason.what))));
-            text
+            let lines = reasons.iter().map(|reason| format!("           {}", line(&reason.what)));
+            (style.paint("refused", Colour::Red), lines.collect())
         }
-    }
+    };
+    lines.insert(0, format!("Verdict    {word}"));
+    paragraph(&lines)
 }
 
 fn pushed(push: &PushSummary) -> String {
@@ -218,10 +225,12 @@ fn pushed(push: &PushSummary) -> String {
         crate::oci::Profile::SageMaker => "SageMaker",
         crate::oci::Profile::Oci => "EKS and HyperPod",
     };
-    let mut text = format!("{word:<10} {}@{}\n", line(&push.reference), push.digest);
-    text += &format!("           {} layers, {}, for {profile}, {verified}\n", push.layers, bytes(push.size));
-    text.extend(push.notes.iter().map(|note| format!("           note: {}\n", line(note))));
-    text
+    let mut lines = vec![
+        format!("{word:<10} {}@{}", line(&push.reference), push.digest),
+        format!("           {} layers, {}, for {profile}, {verified}", push.layers, bytes(push.size)),
+    ];
+    lines.extend(push.notes.iter().map(|note| format!("           note: {}", line(note))));
+    paragraph(&lines)
 }
 
 /// Returns rows as columns, two spaces apart; the last column is cut to the `width`.
