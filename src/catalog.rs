@@ -12,7 +12,7 @@ pub use facts::{
 };
 
 use crate::oci::Reference;
-use crate::recipe::{Component, Version};
+use crate::recipe::{ArtefactUrl, Component, Version};
 
 /// The catalogue's files, embedded: name and text.
 const FILES: &[(&str, &str)] = &[
@@ -45,6 +45,10 @@ pub struct Catalog {
     pub packages: Vec<Packages>,
     /// Source archives and single files.
     pub archives: Vec<Archive>,
+    /// Conda channels of SMP, the first wins.
+    pub smp_channels: Vec<ArtefactUrl>,
+    /// The Python package index that is asked where the user names no other.
+    pub python_index: ArtefactUrl,
 }
 
 /// Why a text is not a catalogue.
@@ -72,6 +76,8 @@ pub enum CatalogError {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Wire {
     revision: Option<String>,
+    smp_channels: Vec<ArtefactUrl>,
+    python_index: Option<ArtefactUrl>,
     instance: Vec<Instance>,
     efa: Vec<EfaRelease>,
     smp: Vec<SmpRelease>,
@@ -96,6 +102,8 @@ impl Catalog {
                 message: error.to_string().trim_end().to_owned(),
             })?;
             whole.revision = whole.revision.or(part.revision);
+            whole.smp_channels.extend(part.smp_channels);
+            whole.python_index = whole.python_index.or(part.python_index);
             whole.instance.extend(part.instance);
             whole.efa.extend(part.efa);
             whole.smp.extend(part.smp);
@@ -108,10 +116,12 @@ impl Catalog {
     }
 
     fn checked(mut wire: Wire) -> Result<Self, CatalogError> {
-        let revision = wire.revision.ok_or_else(|| CatalogError::Malformed {
+        let missing = |key: &str| CatalogError::Malformed {
             file: "catalog.toml".to_owned(),
-            message: "`revision` is missing".to_owned(),
-        })?;
+            message: format!("`{key}` is missing"),
+        };
+        let revision = wire.revision.ok_or_else(|| missing("revision"))?;
+        let python_index = wire.python_index.ok_or_else(|| missing("python-index"))?;
         let mut instances = BTreeMap::new();
         for instance in wire.instance {
             if let Some(twice) = instances.insert(instance.name.clone(), instance) {
@@ -130,6 +140,8 @@ impl Catalog {
             images: wire.image,
             packages: wire.packages,
             archives: wire.archive,
+            smp_channels: wire.smp_channels,
+            python_index,
         })
     }
 
@@ -215,7 +227,7 @@ mod tests {
     fn the_same_release_twice_is_refused() {
         let fact = "fact = { source = \"x\", date = \"2026-01-01\", confidence = \"documented\" }";
         let one = format!("[[efa]]\nversion = \"1.0.0\"\n{fact}\n");
-        let text = format!("revision = \"r\"\n{one}{one}");
+        let text = format!("revision = \"r\"\npython-index = \"https://e.example/\"\n{one}{one}");
         assert!(matches!(Catalog::read(&[("efa.toml", &text)]), Err(CatalogError::Duplicate { .. })));
     }
 }

@@ -1,5 +1,6 @@
 //! The container engine behind one trait: build, look, export, run, push. Knows no recipes: any Dockerfile can be built with it.
 //!
+//! [`DockerEngine`] is a real one behind the Docker API, [`FakeEngine`] one that answers from a script.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +11,27 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::oci::{Digest, Platform, Profile, Reference};
+use crate::oci::{Dialect, Digest, Platform, Profile, Reference};
+
+mod buildkit;
+mod classic;
+mod credentials;
+mod docker;
+mod dockerfile;
+mod endpoint;
+mod error;
+mod event;
+mod fake;
+mod files;
+mod http;
+mod transport;
+
+pub use credentials::Credentials;
+pub use docker::{DockerEngine, Limits};
+pub use endpoint::{Endpoint, Environment, Tls};
+pub use error::{EngineError, StepFailure};
+pub use event::Event;
+pub use fake::{Asked, FakeEngine};
 
 /// Where an engine sends what happens while it works. A closed receiver is no error: nobody is listening.
 pub type Events = UnboundedSender<Event>;
@@ -125,29 +146,6 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Which builder reads the Dockerfile.
     pub dialect: Dialect,
-}
-
-/// Which Dockerfile language a builder understands.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Dialect {
-    /// BuildKit: cache, secret and bind mounts, `COPY --link`.
-    #[default]
-    Buildkit,
-    /// The classic builder of Engine API 1.41, as in SageMaker Studio.
-    Classic,
 }
 
 /// Files that `COPY` may name.
@@ -272,215 +270,6 @@ pub struct Pushed {
     pub digest: Digest,
     /// The size of the manifest in bytes.
     pub size: u64,
-}
-
-/// What happens while an engine works. Printers read these; nothing else is said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// A step of a build is known, before it starts.
-    Step {
-        /// Identifies the step in later events.
-        id: String,
-        /// What BuildKit calls it, such as `[nccl 2/3] RUN …`.
-        name: String,
-    },
-    /// A step runs.
-    StepStarted {
-        /// The step.
-        id: String,
-    },
-    /// A step ended.
-    StepEnded {
-        /// The step.
-        id: String,
-        /// Whether it came from the cache.
-        cached: bool,
-        /// What went wrong, if it failed.
-        error: Option<String>,
-    },
-    /// A part of a step moved: a download, a layer being written.
-    Progress {
-        /// The step.
-        id: String,
-        /// What moved.
-        what: String,
-        /// How far, in bytes.
-        current: u64,
-        /// Of how much, in bytes; 0 where unknown.
-        total: u64,
-    },
-    /// A step wrote a line.
-    Output {
-        /// The step.
-        id: String,
-        /// The line, without its end.
-        line: String,
-    },
-    /// The builder warns about the Dockerfile.
-    Warning {
-        /// The warning.
-        message: String,
-        /// The line of the Dockerfile, from 1; 0 where unknown.
-        line: u32,
-    },
-    /// A layer of a push or pull moved.
-    Layer {
-        /// The short name of the layer.
-        id: String,
-        /// What happens to it: `Pushing`, `Pushed`, `Layer already exists`, …
-        status: String,
-        /// How far, in bytes.
-        current: u64,
-        /// Of how much, in bytes; 0 where unknown.
-        total: u64,
-    },
-}
-
-/// Why an engine could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Nothing answers there.
-    #[error("no container engine answers at {endpoint}: {reason}")]
-    Unreachable {
-        /// Where it was looked for.
-        endpoint: String,
-        /// What the connection said.
-        reason: String,
-    },
-    /// What points to the engine (`DOCKER_HOST`, a context) makes no sense.
-    #[error("cannot tell which engine to use: {0}")]
-    Endpoint(String),
-    /// The connection broke in the middle of the work.
-    #[error("the engine at {endpoint} went away while {doing}: {reason}")]
-    Died {
-        /// Where it was.
-        endpoint: String,
-        /// What was being done.
-        doing: String,
-        /// What the connection said.
-        reason: String,
-    },
-    /// The engine said nothing for too long.
-    #[error("the engine said nothing for {} s while {doing}", limit.as_secs())]
-    Stalled {
-        /// What was being done.
-        doing: String,
-        /// How long it was waited for.
-        limit: Duration,
-    },
-    /// A step of the build failed.
-    #[error(transparent)]
-    Step(Box<StepFailure>),
-    /// The Dockerfile itself is refused.
-    #[error("the builder refuses the Dockerfile, line {line}: {message}")]
-    Dockerfile {
-        /// The line, from 1; 0 where unknown.
-        line: u32,
-        /// What the builder said.
-        message: String,
-    },
-    /// There is no space left where the engine keeps its data.
-    #[error("the engine has no space left: {0}")]
-    NoSpace(String),
-    /// The image is not made for the platform asked for.
-    #[error("{image} is {found}, not {wanted}")]
-    Platform {
-        /// The image.
-        image: String,
-        /// What it is made for.
-        found: String,
-        /// What was asked for.
-        wanted: Platform,
-    },
-    /// The image, in the engine or a registry, is not there.
-    #[error("{0} was not found")]
-    NotFound(String),
-    /// The registry does not take our credentials, or wants some.
-    #[error("{registry} does not let us in: {message}")]
-    Unauthorised {
-        /// The registry's host.
-        registry: String,
-        /// What it said.
-        message: String,
-    },
-    /// The registry failed or refused for another reason.
-    #[error("{registry} failed: {message}")]
-    Registry {
-        /// The registry's host.
-        registry: String,
-        /// What it said, with the status if there was one.
-        message: String,
-    },
-    /// The credentials of the user's Docker configuration cannot be had.
-    #[error("no credentials for {registry}: {message}")]
-    Credentials {
-        /// The registry's host.
-        registry: String,
-        /// Why, such as a helper that is missing or hangs.
-        message: String,
-    },
-    /// The container ran longer than it may and was killed.
-    #[error("the container was killed after {} s", limit.as_secs())]
-    RanTooLong {
-        /// How long it was allowed to run.
-        limit: Duration,
-        /// The end of what it wrote.
-        tail: String,
-    },
-    /// This engine cannot do that.
-    #[error("this engine cannot {what}: {reason}")]
-    Unsupported {
-        /// What was asked.
-        what: String,
-        /// Why not, and which engine could.
-        reason: String,
-    },
-    /// A file of the build context cannot be read.
-    #[error("cannot read {path} for the build: {source}")]
-    Context {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// What the engine sent could not be written to its destination.
-    #[error("cannot write what the engine exports: {0}")]
-    Sink(#[source] std::io::Error),
-    /// Anything else that the engine's API answered.
-    #[error("the engine refused {doing}: {message} (status {status})")]
-    Api {
-        /// What was asked.
-        doing: String,
-        /// The HTTP status.
-        status: u16,
-        /// What the engine said.
-        message: String,
-    },
-    /// The engine answered something that its API does not allow.
-    #[error("the engine answered nonsense while {doing}: {reason}")]
-    Protocol {
-        /// What was asked.
-        doing: String,
-        /// What was wrong with the answer.
-        reason: String,
-    },
-}
-
-/// A step of the build that failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("step `{name}` failed{}", status.map(|status| format!(" with status {status}")).unwrap_or_default())]
-pub struct StepFailure {
-    /// What BuildKit calls the step.
-    pub name: String,
-    /// First and last line in the Dockerfile, from 1; absent where the engine does not say.
-    pub lines: Option<(u32, u32)>,
-    /// The exit status of the command, if it was one.
-    pub status: Option<i64>,
-    /// The last lines that it wrote.
-    pub tail: Vec<String>,
-    /// What the engine said.
-    pub message: String,
 }
 
 /// Durations as seconds with fractions.

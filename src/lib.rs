@@ -1,15 +1,18 @@
 //! From a recipe to a training image that is known to work.
 //!
-//! The rooms, in walking order; each may name the data of rooms above it, never below (`tests/suite/architecture.rs` holds the
-//! table).
+//! The rooms below stand in walking order. A room may name the data of rooms above it, never of rooms below;
+//! `tests/suite/architecture.rs` holds the table and enforces it. `ARCHITECTURE.md` says why these rooms.
 
-pub mod catalog;
-pub mod check;
-pub mod engine;
-pub mod lock;
+pub mod cli;
+pub mod error;
 pub mod oci;
-pub mod plan;
 pub mod recipe;
-pub mod report;
-pub mod smoke;
-pub mod verdict;
+pub mod catalog;
+pub mod lock;
+pub mod resolve;
+pub mod plan;
+pub mod render;
+pub mod engine;
+pub mod check;
+pub mod registry;
+pub mod commands;

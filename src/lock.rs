@@ -4,12 +4,14 @@
 //! becomes a [`Lock`]. What could not be asked (the digest of an image in a registry out of reach) is a [`Pin::Unresolved`] with
 //! its reason, never an invented value.
 
-use std::fmt;
+mod pin;
 
 use serde::{Deserialize, Serialize};
 
+pub use pin::Pin;
+
 use crate::oci::{Digest, Platform, Reference};
-use crate::recipe::{AptPackage, Component, Name, Requirement, Source, Version};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, CondaPackage, Name, Requirement, Source, Version};
 
 /// The format that this tool writes. A higher `version` is refused; a higher `revision` only adds what may be ignored.
 pub const VERSION: u32 = 1;
@@ -35,6 +37,8 @@ pub struct Lock {
     pub packages: Vec<AptPackage>,
     /// Python packages beyond the components, with everything that they pull in.
     pub python: Vec<PinnedRequirement>,
+    /// Python packages that stages need to build what exists only as source; never in the image.
+    pub build: Vec<PinnedRequirement>,
     /// The components, in the order of [`Component::ALL`].
     pub components: Vec<LockedComponent>,
 }
@@ -131,6 +135,9 @@ pub struct PinnedRequirement {
     pub requirement: Requirement,
     /// Checksums, sorted. Empty where the index could not be asked; a build then stops.
     pub hashes: Vec<Digest>,
+    /// Whether it exists only as source and is built in a stage of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source: bool,
 }
 
 /// What conda is asked for.
@@ -141,126 +148,6 @@ pub struct Conda {
     pub channels: Vec<ArtefactUrl>,
     /// Packages as `name=version=build`.
     pub packages: Vec<CondaPackage>,
-}
-
-/// A value that is known, or the reason why it could not be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pin<T> {
-    /// The value.
-    Known(T),
-    /// Why it could not be asked.
-    Unresolved(String),
-}
-
-impl<T> Pin<T> {
-    /// Returns the value where it is known.
-    pub fn known(&self) -> Option<&T> {
-        match self {
-            Self::Known(value) => Some(value),
-            Self::Unresolved(_) => None,
-        }
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for Pin<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(value) => value.fmt(f),
-            Self::Unresolved(reason) => write!(f, "unresolved ({reason})"),
-        }
-    }
-}
-
-/// The wire form of a pin: the value, or `{ unresolved = "why" }`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UnresolvedWire {
-    unresolved: String,
-}
-
-impl<T: Serialize> Serialize for Pin<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Known(value) => value.serialize(serializer),
-            Self::Unresolved(reason) => UnresolvedWire { unresolved: reason.clone() }.serialize(serializer),
-        }
-    }
-}
-
-impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Pin<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = toml::Value::deserialize(deserializer)?;
-        if value.is_table() {
-            let wire: UnresolvedWire = value.try_into().map_err(serde::de::Error::custom)?;
-            return Ok(Self::Unresolved(wire.unresolved));
-        }
-        value.try_into().map(Self::Known).map_err(serde::de::Error::custom)
-    }
-}
-
-/// An `https://` URL of letters that need no quoting anywhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct ArtefactUrl(String);
-
-/// A conda package as `name=version=build`, of letters that need no quoting but `*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct CondaPackage(String);
-
-macro_rules! plain_text {
-    ($name:ident, $expected:literal, $check:expr) => {
-        impl $name {
-            /// Returns the text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = crate::recipe::BadValue;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let check: fn(&str) -> bool = $check;
-                if check(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(crate::recipe::BadValue::new(text, $expected))
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-
-plain_text!(ArtefactUrl, "an https:// URL without query or quoting", |text| {
-    text.len() <= 1024
-        && text.strip_prefix("https://").is_some_and(|rest| {
-            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "./:_-+%~".contains(c))
-        })
-});
-plain_text!(CondaPackage, "a conda package (name=version=build)", |text| {
-    text.len() <= 256
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
-});
-
-impl ArtefactUrl {
-    /// Returns the last part of the path, the name under which the file is kept.
-    pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
-    }
 }
 
 /// Why a text is not a lock that can be used.
@@ -306,6 +193,8 @@ struct LockWire {
     devel: Option<LockedImage>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     python: Vec<PinnedRequirement>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    build: Vec<PinnedRequirement>,
     #[serde(default, rename = "component")]
     components: Vec<LockedComponent>,
 }
@@ -339,6 +228,7 @@ impl Lock {
             devel: wire.devel,
             packages: wire.packages,
             python: wire.python,
+            build: wire.build,
             components: wire.components,
         };
         lock.checked().map_err(|message| LockError::Malformed { origin: origin.to_owned(), message })
@@ -368,6 +258,7 @@ impl Lock {
             base: self.base.clone(),
             devel: self.devel.clone(),
             python: self.python.clone(),
+            build: self.build.clone(),
             components: self.components.clone(),
         };
         // Every type above has a TOML form; a failure would be a defect that the round-trip test finds.
@@ -401,7 +292,7 @@ impl Lock {
     pub fn requirements(&self) -> impl Iterator<Item = &PinnedRequirement> {
         let of_components =
             self.components.iter().flat_map(|locked| locked.wheels.iter().chain(&locked.sdists));
-        self.python.iter().chain(of_components)
+        self.python.iter().chain(&self.build).chain(of_components)
     }
 
     /// Returns a sentence for each pin that is not known.
@@ -413,7 +304,9 @@ impl Lock {
             }
         }
         for locked in &self.components {
-            if let Pin::Unresolved(reason) = &locked.version {
+            // What the distribution or an installer decides is no gap: nobody could be asked before the build.
+            let decided_later = matches!(locked.origin, Origin::Apt | Origin::Bundled);
+            if let (Pin::Unresolved(reason), false) = (&locked.version, decided_later) {
                 sentences.push(format!("version of {}: {reason}", locked.name));
             }
             for artefact in &locked.artefacts {

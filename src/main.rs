@@ -1,3 +1,31 @@
 //! Parses the command line, runs the verb, exits. The only exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use smp_image::cli::Cli;
+use smp_image::commands::{self, World};
+use smp_image::error::{Failure, Fault};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let world = match World::of_this_process() {
+        Ok(world) => world,
+        Err(error) => {
+            return tell(
+                &Failure::said(Fault::Machine, format!("cannot see the current folder: {error}")),
+                false,
+            );
+        }
+    };
+    match commands::run_to_end(&cli, &world) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => tell(&failure, world.color),
+    }
+}
+
+/// Writes what happened to standard error, hints last.
+fn tell(failure: &Failure, color: bool) -> ExitCode {
+    commands::tell(failure, color);
+    failure.fault.into()
+}

@@ -252,6 +252,29 @@ pub enum Profile {
     Oci,
 }
 
+/// Which Dockerfile language a builder understands.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// BuildKit: cache, secret and bind mounts, `COPY --link`.
+    #[default]
+    Buildkit,
+    /// The classic builder of Engine API 1.41, as in SageMaker Studio.
+    Classic,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

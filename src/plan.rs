@@ -1,9 +1,95 @@
 //! The plan: recipe, lock and target joined into stages, steps, expectations and smoke tests. Nothing is decided after it.
 
+mod compile;
+mod compose;
+mod error;
+mod expect;
+mod image;
+mod options;
+mod policy;
+mod python;
+mod stage;
+mod steps;
+mod target;
+
 use serde::{Deserialize, Serialize};
 
-use crate::lock::Origin;
-use crate::recipe::{Component, Version};
+use crate::catalog::Catalog;
+use crate::lock::{Lock, Origin};
+use crate::oci::Digest;
+use crate::recipe::{Component, Name, Recipe, Version};
+
+pub use error::PlanError;
+pub use image::ImageRef;
+pub use options::{BadMirror, Mirror, Options};
+pub use stage::{
+    Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
+    StartsFrom, Step, UserCopy, Variable, Work,
+};
+pub use target::{PlannedInstance, Target};
+
+/// The format of a plan as JSON. It changes only when a reader would have to.
+pub const VERSION: u32 = 1;
+
+/// What will be built, whole: two equal plans render to the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Plan {
+    /// The format, [`VERSION`].
+    pub version: u32,
+    /// The recipe's name.
+    #[schemars(with = "String")]
+    pub recipe: Name,
+    /// The digest of the recipe's text.
+    pub recipe_digest: Digest,
+    /// The digest of the lock's text.
+    pub lock_digest: Digest,
+    /// The revision of the catalogue that the lock was made from.
+    pub catalog: String,
+    /// For what the image is made.
+    pub target: Target,
+    /// The stages in the order of the Dockerfile; the last is the image.
+    pub stages: Vec<Stage>,
+    /// What the image must hold.
+    pub expectations: Vec<Expectation>,
+    /// The smoke tests, those that need no GPU first.
+    pub probes: Vec<Probe>,
+    /// What a person should know and may ignore; each a sentence.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Joins `recipe` and `lock` into a plan.
+    ///
+    /// Refuses what cannot work on the target (a second NCCL plugin, stock PyTorch over SMP's, an installer that does not know the
+    /// distribution), saying why. Which lock belongs to which recipe is [`Lock::freshness`]'s business.
+    pub fn new(
+        recipe: &Recipe,
+        lock: &Lock,
+        catalog: &Catalog,
+        options: &Options,
+    ) -> Result<Self, PlanError> {
+        let target = Target::new(recipe, lock.platform, catalog)?;
+        let warnings = policy::check(recipe, lock, catalog, &target)?;
+        let stages = compose::stages(recipe, lock, catalog, options, &target)?;
+        Ok(Self {
+            version: VERSION,
+            recipe: recipe.name.get_ref().clone(),
+            recipe_digest: lock.recipe.digest,
+            lock_digest: lock.digest(),
+            catalog: lock.catalog.clone(),
+            expectations: expect::expectations(lock, catalog),
+            probes: expect::probes(lock, catalog),
+            target,
+            stages,
+            warnings,
+        })
+    }
+
+    /// Returns the stage that is the image.
+    pub fn image(&self) -> Option<&Stage> {
+        self.stages.last()
+    }
+}
 
 /// What the finished image must hold; `check` looks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

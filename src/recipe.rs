@@ -1,5 +1,6 @@
 //! What a person wrote: the recipe as written, with the place of every value, checked for form but not for sense.
 
+pub mod builtin;
 mod component;
 mod values;
 
@@ -11,8 +12,8 @@ use toml::Spanned;
 
 pub use component::{Component, UnknownComponent};
 pub use values::{
-    AptPackage, BadValue, EnvName, EnvValue, ImagePath, LocalPath, Name, Repository, Requirement, Version,
-    VersionRange,
+    AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
+    Repository, Requirement, Version, VersionRange,
 };
 
 use crate::oci::{Digest, Reference};

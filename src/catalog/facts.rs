@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lock::ArtefactUrl;
 use crate::oci::Digest;
-use crate::recipe::{AptPackage, Component, Version, VersionRange};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, LocalPath, Version, VersionRange};
 
 /// Where a fact comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -199,9 +198,23 @@ pub struct Packages {
     /// Whether the leader itself is only a source distribution.
     #[serde(default)]
     pub compiled: bool,
+    /// Python packages that compiling it needs.
+    #[serde(default)]
+    pub build: Vec<String>,
     /// Packages of the distribution that it needs at run time.
     #[serde(default)]
     pub apt: Vec<AptPackage>,
+    /// Folders of its libraries below site-packages that the loader must search.
+    #[serde(default)]
+    pub folders: Vec<LocalPath>,
+    /// The sonames of its libraries that a program opens.
+    #[serde(default)]
+    pub libraries: Vec<String>,
+    /// The Python modules that it brings.
+    #[serde(default)]
+    pub modules: Vec<String>,
+    /// From which version on its modules open the NVIDIA driver's library at import; never where absent.
+    pub driver_at_import: Option<Version>,
     /// Where this comes from.
     pub fact: Fact,
 }

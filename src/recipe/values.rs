@@ -135,6 +135,31 @@ text_value!(
     is_requirement
 );
 
+text_value!(
+    /// An `https://` URL of letters that need no quoting anywhere.
+    ArtefactUrl,
+    "an https:// URL without query or quoting",
+    |text| text.len() <= 1024
+        && text.strip_prefix("https://").is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "./:_-+%~".contains(c))
+        })
+);
+text_value!(
+    /// A conda package as `name=version=build`, of letters that need no quoting but `*`.
+    CondaPackage,
+    "a conda package (name=version=build)",
+    |text| text.len() <= 256
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
+);
+
+impl ArtefactUrl {
+    /// Returns the last part of the path, the name under which the file is kept.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
 /// A version, ordered as PEP 440 orders them; written as it was given.
 #[derive(Debug, Clone)]
 pub struct Version {
@@ -209,6 +234,16 @@ impl VersionRange {
     /// Returns whether `version` is admitted.
     pub fn admits(&self, version: &Version) -> bool {
         self.specifiers.contains(version.pep440())
+    }
+
+    /// Returns the range that admits every version.
+    pub fn any() -> Self {
+        Self { written: "*".to_owned(), specifiers: pep440_rs::VersionSpecifiers::empty() }
+    }
+
+    /// Returns the range as PEP 440 specifiers, empty for every version.
+    pub fn specifiers(&self) -> String {
+        self.specifiers.to_string()
     }
 
     /// Returns whether every version is admitted.

@@ -1,44 +1,13 @@
-//! Looks into what real engines export: the same base image out of a graph store and out of the containerd store.
-
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::os::unix::net::UnixStream;
+//! Looks into what real engines export: the same base image out of graph stores and out of the containerd store.
 
 use smp_image::check::{self, CheckError, Inspection, Severity};
+use smp_image::engine::{Engine as _, EngineError};
 use smp_image::lock::Origin;
 use smp_image::oci::{Arch, Platform};
 use smp_image::plan::Expectation;
 use smp_image::recipe::Component;
 
-const BASE: &str = "debian:trixie-slim";
-const AMD64: Platform = Platform { arch: Arch::Amd64 };
-
-/// Returns the sockets of the workbench's engines that run, by variable.
-fn engines() -> Vec<(&'static str, String)> {
-    let named = ["SMP_WB_ENGINE20", "SMP_WB_ENGINE26", "SMP_WB_ENGINE26C"];
-    let running: Vec<_> = named.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
-    assert!(
-        !running.is_empty(),
-        "no engine: run `workbench/workbench.sh up` and evaluate `workbench/workbench.sh env`"
-    );
-    running
-}
-
-/// Returns what `docker save` would write, straight from the engine's socket.
-fn exported(endpoint: &str, image: &str) -> impl Read + use<> {
-    let socket = endpoint.strip_prefix("unix://").expect("the workbench's engines listen on sockets");
-    let mut stream = UnixStream::connect(socket).unwrap();
-    // HTTP/1.0: the body ends with the connection, so that no framing comes between us and the archive.
-    write!(stream, "GET /images/{image}/get HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
-    let mut answer = BufReader::new(stream);
-    let mut line = String::new();
-    answer.read_line(&mut line).unwrap();
-    assert!(line.contains(" 200 "), "{line}");
-    while line.trim_end() != "" {
-        line.clear();
-        answer.read_line(&mut line).unwrap();
-    }
-    answer
-}
+use crate::workbench::{ALL, AMD64, BASE, Which, build, listen, unique};
 
 fn expectations() -> Vec<Expectation> {
     let expect = |component, version: Option<&str>, packages: &[&str]| Expectation {
@@ -52,55 +21,74 @@ fn expectations() -> Vec<Expectation> {
     vec![expect(Component::Os, Some("13"), &[]), expect(Component::Libfabric, None, &["libfabric1"])]
 }
 
-fn look(endpoint: &str) -> Inspection {
-    check::inspect(exported(endpoint, BASE), AMD64, &expectations()).unwrap()
+async fn look(which: Which, image: &str) -> Inspection {
+    check::image(&which.connect(), image, AMD64, expectations()).await.unwrap()
 }
 
-#[test]
-fn the_base_image_is_read_the_same_from_every_store() {
+fn grave(inspection: &Inspection) -> Vec<String> {
+    let findings = inspection.findings.iter();
+    let grave = findings.filter(|finding| matches!(finding.severity, Severity::Error | Severity::Unknown));
+    grave.map(|finding| format!("{}: {} {}", finding.rule, finding.subject, finding.evidence)).collect()
+}
+
+#[tokio::test]
+async fn the_base_image_is_read_the_same_from_every_store() {
     let mut seen = Vec::new();
-    for (name, endpoint) in engines() {
-        let inspection = look(&endpoint);
-        let grave: Vec<String> = inspection
-            .findings
-            .iter()
-            .filter(|finding| matches!(finding.severity, Severity::Error | Severity::Unknown))
-            .map(|finding| format!("{}: {} {}", finding.rule, finding.subject, finding.evidence))
-            .collect();
+    for which in ALL {
+        let inspection = look(which, BASE).await;
         assert_eq!(
-            grave,
+            grave(&inspection),
             ["component-missing: libfabric nothing of it is in the image; looked for libfabric1"],
-            "{name}"
+            "{which:?}"
         );
-        assert!(
-            inspection.read.files > 1000 && inspection.read.elf_files > 100,
-            "{name}: {:?}",
-            inspection.read
-        );
-        assert_eq!(inspection.components[0].found.as_deref(), Some("13"), "{name}");
+        assert!(inspection.read.files > 1000 && inspection.read.elf_files > 100, "{:?}", inspection.read);
+        assert_eq!(inspection.components[0].found.as_deref(), Some("13"), "{which:?}");
         let diff_ids: Vec<String> = inspection.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
         seen.push((diff_ids, inspection.read.files, inspection.read.elf_files, inspection.config.digest));
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
 }
 
-#[test]
-fn asking_for_another_platform_names_every_foreign_file_of_a_real_image() {
-    let (_, endpoint) = engines().remove(0);
+#[tokio::test]
+async fn deleted_overwritten_and_linked_files_of_a_built_image_are_seen_as_a_container_sees_them() {
+    for which in ALL {
+        let engine = which.connect();
+        let tag = unique("smp-check");
+        let mut request = build(&format!(
+            "FROM {BASE}\n\
+             RUN head -c 30000000 /dev/zero > /big && printf '\\177ELF\\002\\001\\001\\0\\0\\0\\0\\0\\0\\0\\0\\0\\003\\0\\267\\0' > /foreign && head -c 100 /dev/zero >> /foreign && ln /foreign /usr/linked\n\
+             RUN rm /big /foreign\n\
+             ENV FI_PROVIDER=efa\n"
+        ));
+        request.tags = vec![tag.parse().unwrap()];
+        let (events, _heard) = listen();
+        engine.build(&request, &events).await.unwrap();
+        let inspection = look(which, &tag).await;
+        engine.remove(&tag).await.unwrap();
+        let said = grave(&inspection);
+        assert!(
+            said[1].contains("1 ELF file is for 64-bit Arm: /usr/linked (layer 2)"),
+            "{which:?}: {said:?}"
+        );
+        let warned: Vec<&str> =
+            inspection.of_severity(Severity::Warning).map(|finding| finding.rule.name()).collect();
+        assert!(warned.contains(&"wasted-space") && warned.contains(&"transport-variable"), "{warned:?}");
+        assert!(inspection.layers[1].created_by.contains("head -c 30000000"), "{:?}", inspection.layers[1]);
+    }
+}
+
+#[tokio::test]
+async fn asking_for_another_platform_names_every_foreign_file_of_a_real_image() {
     let arm64 = Platform { arch: Arch::Arm64 };
-    let inspection = check::inspect(exported(&endpoint, BASE), arm64, &[]).unwrap();
+    let inspection = check::image(&Which::Containerd.connect(), BASE, arm64, Vec::new()).await.unwrap();
     let rules: Vec<&str> = inspection.findings.iter().map(|finding| finding.rule.name()).collect();
     assert!(rules.contains(&"platform-mismatch") && rules.contains(&"foreign-binary"), "{rules:?}");
 }
 
-#[test]
-fn an_export_that_breaks_off_is_an_error_at_whatever_byte() {
-    let (_, endpoint) = engines().remove(0);
-    let mut whole = Vec::new();
-    exported(&endpoint, BASE).read_to_end(&mut whole).unwrap();
-    for part in 1..8 {
-        let cut = whole.len() / 8 * part;
-        let result = check::inspect(&whole[..cut], AMD64, &[]);
-        assert!(matches!(result, Err(CheckError::Read(_) | CheckError::NotAnImage(_))), "{cut}: {result:?}");
+#[tokio::test]
+async fn an_image_that_is_not_there_is_not_found() {
+    for which in ALL {
+        let error = check::image(&which.connect(), "smp/nowhere:1", AMD64, Vec::new()).await.unwrap_err();
+        assert!(matches!(error, CheckError::Engine(EngineError::NotFound(_))), "{which:?}: {error:?}");
     }
 }

@@ -1,5 +1,7 @@
-//! Tests against real parts: container engines, a registry (see `workbench/README.md`).
-#![expect(clippy::disallowed_methods, reason = "the workbench says in the environment where its parts are")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
+//! Tests against real engines and registries. `make live` starts those and names them in `SMP_WB_…` variables.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod check;
+mod engine;
+mod smoke;
+mod workbench;

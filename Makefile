@@ -1,0 +1,49 @@
+# Everything that a person or a machine does here, by name. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+WORKBENCH := workbench/workbench.sh
+SMP := target/release/smp-image
+
+.PHONY: help demo test suite live check golden lock bench deny clean-workbench
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+demo: ## build, check, smoke-test and push the quickstart for real; installs or starts what is missing
+	@workbench/demo.sh
+
+test: suite live ## every test, with real engines, a registry and the ECR API
+
+suite: ## the tests that need nothing
+	cargo test --quiet --lib --bins --test suite
+
+live: ## the tests against three real Docker Engines, registries and the ECR API
+	@cargo test --quiet --test live --no-run
+	@$(WORKBENCH) up engine20 engine26 engine26c registry registry-auth ecr tools base
+	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
+
+check: ## format, lints, licences and advisories, documentation
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	@$(MAKE) --no-print-directory deny
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+deny: ## licences, sources and duplicates of the dependencies
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny --all-features check bans licenses sources
+
+golden: ## write the generated files anew, then show what changed
+	SMP_IMAGE_GOLDEN=write cargo test --quiet --test suite golden
+	@git status --short tests/golden docs
+
+lock: ## lock the built-in recipes anew (asks the package index and registries)
+	@$(WORKBENCH) up tools
+	@cargo build --quiet
+	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
+
+bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
+	@workbench/bench.sh
+
+clean-workbench: ## stop the workbench's engines and remove what they kept
+	@$(WORKBENCH) wipe

@@ -1,0 +1,90 @@
+//! One file per verb: the only place where rooms meet, and the only one that reads and writes the user's files.
+
+mod failure;
+mod lock;
+mod new;
+mod plan;
+mod prepare;
+mod recipes;
+mod render;
+mod shell;
+mod workshop;
+mod world;
+
+use std::io::Write as _;
+
+use crate::cli::{Cli, Verb};
+use crate::error::{Failure, Fault};
+
+pub use world::World;
+
+/// Does what `cli` says, in `world`, to the end or to the interrupt.
+///
+/// An interrupt (Ctrl-C, SIGTERM) drops the work: what it had half made is removed by the guards of the rooms, then the failure
+/// [`Fault::Interrupted`] is returned.
+pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::said(Fault::Machine, format!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = run(cli, world) => outcome,
+            () = interrupted() => Err(Failure::said(Fault::Interrupted, "interrupted; nothing half-made was left")),
+        }
+    });
+    // Guards that clean up after a dropped build or container run as tasks; they get a moment.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    outcome
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _either_way_stop = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Writes `failure` to standard error: what, where, and last what to do next.
+pub fn tell(failure: &Failure, color: bool) {
+    let theme =
+        if color { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110);
+    let mut text = String::new();
+    let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
+    if handler.render_report(&mut text, diagnostic).is_err() {
+        text = format!("{}\n", failure.report);
+    }
+    let mut lines = format!("error:{}\n", text.trim_end());
+    if !failure.hints.is_empty() {
+        lines.push('\n');
+    }
+    for hint in &failure.hints {
+        lines.push_str(&format!("hint: {hint}\n"));
+    }
+    // Where even standard error is closed there is nobody to tell.
+    let _nobody_listens = std::io::stderr().write_all(lines.as_bytes());
+}
+
+async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
+    match &cli.verb {
+        Verb::New(verb) => new::run(verb, world),
+        Verb::Recipes => recipes::run(cli.format, world),
+        Verb::Lock(verb) => lock::run(verb, cli, world).await,
+        Verb::Plan(verb) => plan::run(verb, cli, world).await,
+        Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Completions(verb) => shell::completions(verb, world),
+        Verb::Man(verb) => shell::man(verb, world),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,162 @@
+//! The user's files: finding a recipe, reading it and its lock, writing a lock so that nothing is lost half-way.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::cli::SourceArgs;
+use crate::commands::World;
+use crate::error::{Failure, Fault};
+use crate::lock::Lock;
+use crate::oci::{Arch, Platform};
+use crate::plan::Mirror;
+use crate::recipe::{Recipe, Source, builtin};
+
+/// The recipe of a folder.
+pub(super) const HERE: &str = "smp-image.toml";
+/// The recipe where there is none.
+const DEFAULT: &str = "quickstart";
+
+/// A recipe that was found and read.
+pub(super) struct Workpiece {
+    /// Its text and origin.
+    pub(super) source: Source,
+    /// The recipe.
+    pub(super) recipe: Recipe,
+    /// Where it was found.
+    pub(super) home: Home,
+}
+
+/// Where a recipe was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Home {
+    /// In a file.
+    File(PathBuf),
+    /// In the program.
+    Builtin,
+}
+
+/// Finds and reads the recipe `asked` for: a path, a built-in name, or what this folder holds.
+pub(super) fn recipe(asked: Option<&str>, world: &World) -> Result<Workpiece, Failure> {
+    let (source, home) = find(asked, world)?;
+    let recipe = Recipe::parse(&source).map_err(|error| Failure::new(Fault::Input, error))?;
+    Ok(Workpiece { source, recipe, home })
+}
+
+fn find(asked: Option<&str>, world: &World) -> Result<(Source, Home), Failure> {
+    let Some(asked) = asked else {
+        let here = world.path(HERE);
+        if here.is_file() {
+            return Ok((read(&here, HERE)?, Home::File(here)));
+        }
+        return built_in(DEFAULT)
+            .ok_or_else(|| Failure::said(Fault::Defect, "the built-in quickstart is missing"));
+    };
+    let path = world.path(asked);
+    if path.is_file() {
+        return Ok((read(&path, asked)?, Home::File(path)));
+    }
+    built_in(asked).ok_or_else(|| {
+        let names: Vec<&str> = builtin::all().iter().map(|recipe| recipe.name).collect();
+        let failure =
+            Failure::said(Fault::Input, format!("there is no recipe `{asked}`: neither a file nor built in"));
+        match crate::recipe::nearest(asked, names.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("built in: {}", names.join(", "))),
+        }
+    })
+}
+
+fn built_in(name: &str) -> Option<(Source, Home)> {
+    let recipe = builtin::find(name)?;
+    Some((Source::new(format!("built-in:{name}"), recipe.text), Home::Builtin))
+}
+
+#[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+fn read(path: &Path, shown: &str) -> Result<Source, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::said(Fault::Input, format!("cannot read {shown}: {error}")))?;
+    Ok(Source::new(shown, text))
+}
+
+impl Workpiece {
+    /// Returns where the lock of this recipe for `platform` is: beside the file; inside the program for a built-in one.
+    pub(super) fn lock_path(&self, platform: Platform) -> Option<PathBuf> {
+        match &self.home {
+            Home::File(path) => Some(path.with_extension(match platform.arch {
+                Arch::Amd64 => "lock",
+                Arch::Arm64 => "arm64.lock",
+            })),
+            Home::Builtin => None,
+        }
+    }
+
+    /// Returns the folder that `[[copy]]` paths start from.
+    pub(super) fn folder(&self, world: &World) -> PathBuf {
+        match &self.home {
+            Home::File(path) => path.parent().map_or_else(|| world.folder.clone(), Path::to_path_buf),
+            Home::Builtin => world.folder.clone(),
+        }
+    }
+
+    /// Reads the lock of this recipe for `platform`, if there is one.
+    #[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+    pub(super) fn lock(&self, platform: Platform) -> Result<Option<Lock>, Failure> {
+        let (origin, text) = match self.lock_path(platform) {
+            None => match builtin::find(self.recipe.name.get_ref().as_str()).and_then(|recipe| recipe.lock) {
+                // Built-in locks are for amd64; for another platform one is made when it is asked for.
+                Some(_) if platform.arch != Arch::Amd64 => return Ok(None),
+                Some(text) => (format!("built-in:{}.lock", self.recipe.name.get_ref()), text.to_owned()),
+                None => return Ok(None),
+            },
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => (path.display().to_string(), text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => {
+                    return Err(Failure::said(
+                        Fault::Input,
+                        format!("cannot read {}: {error}", path.display()),
+                    ));
+                }
+            },
+        };
+        Lock::parse(&origin, &text).map(Some).map_err(|error| {
+            Failure::said(Fault::Input, error.to_string()).hint("write it again with `smp-image lock`")
+        })
+    }
+}
+
+/// Reads the mirrors that were given on the command line.
+pub(super) fn mirrors(source: &SourceArgs) -> Result<Vec<Mirror>, Failure> {
+    source
+        .mirror
+        .iter()
+        .map(|text| text.parse().map_err(|error| Failure::said(Fault::Usage, format!("--mirror: {error}"))))
+        .collect()
+}
+
+/// Writes `text` to `path` so that a reader sees the old file or the new one, never half of either.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::said(Fault::Machine, format!("cannot write {}: {error}", path.display()))
+            .hint("the old file, if there was one, is unharmed")
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    beside.write_all(text.as_bytes()).map_err(failed)?;
+    readable_by_all(beside.as_file()).map_err(failed)?;
+    beside.as_file().sync_all().map_err(failed)?;
+    beside.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Temporary files are private; what the user keeps and commits is not.
+#[cfg(unix)]
+fn readable_by_all(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}

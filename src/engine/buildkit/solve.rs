@@ -1,0 +1,90 @@
+//! What BuildKit is asked: the frontend's attributes and how the result is kept.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
+
+use crate::engine::{BuildRequest, EngineError, Store};
+use crate::oci::Profile;
+
+/// The name under which the Dockerfile is served.
+pub(super) const DOCKERFILE: &str = "Dockerfile";
+
+/// Returns the request for a build under `id`, which is also its session's.
+pub(super) fn request(build: &BuildRequest, store: Store, id: &str) -> Result<SolveRequest, EngineError> {
+    let (kind, attributes) = exporter(build, store);
+    Ok(SolveRequest {
+        r#ref: id.to_owned(),
+        session: id.to_owned(),
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_attrs: frontend(build)?,
+        // Old engines read these two, new ones the list.
+        exporter_deprecated: kind.clone(),
+        exporter_attrs_deprecated: attributes.clone(),
+        exporters: vec![Exporter { r#type: kind, attrs: attributes }],
+        cache: Some(CacheOptions::default()),
+        entitlements: if build.network == "host" { vec!["network.host".to_owned()] } else { Vec::new() },
+        ..SolveRequest::default()
+    })
+}
+
+/// Returns 32 random hexadecimal digits: the name of one build among those that the engine runs now.
+pub(in crate::engine) fn random_id() -> String {
+    // The standard library seeds every `RandomState` differently.
+    format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+}
+
+fn frontend(build: &BuildRequest) -> Result<HashMap<String, String>, EngineError> {
+    let mut attributes = HashMap::from([
+        ("filename".to_owned(), DOCKERFILE.to_owned()),
+        ("platform".to_owned(), build.platform.to_string()),
+        // What the engine has it need not ask a registry for; a base that must not move is named by its digest.
+        ("image-resolve-mode".to_owned(), "local".to_owned()),
+    ]);
+    attributes.extend(build.labels.iter().map(|(key, value)| (format!("label:{key}"), value.clone())));
+    attributes.extend(build.args.iter().map(|(key, value)| (format!("build-arg:{key}"), value.clone())));
+    if let Some(epoch) = build.source_date_epoch {
+        attributes.insert("build-arg:SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
+    }
+    if build.no_cache {
+        attributes.insert("no-cache".to_owned(), String::new());
+    }
+    match build.network.as_str() {
+        "" | "default" => {}
+        "host" | "none" => {
+            attributes.insert("force-network-mode".to_owned(), build.network.clone());
+        }
+        other => {
+            return Err(EngineError::Unsupported {
+                what: format!("build in the network `{other}` with BuildKit"),
+                reason: "BuildKit knows `default`, `host` and `none`; the classic builder knows all networks of the engine".into(),
+            });
+        }
+    }
+    Ok(attributes)
+}
+
+fn exporter(build: &BuildRequest, store: Store) -> (String, HashMap<String, String>) {
+    let names: Vec<String> = build.tags.iter().map(crate::oci::Reference::whole).collect();
+    let mut attributes = HashMap::new();
+    if !names.is_empty() {
+        attributes.insert("name".to_owned(), names.join(","));
+    }
+    if store == Store::Containerd {
+        let codec: &[(&str, &str)] = match build.profile {
+            Profile::Oci => OCI,
+            Profile::SageMaker => SAGEMAKER,
+        };
+        attributes.extend(codec.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    }
+    ("moby".to_owned(), attributes)
+}
+
+/// New layers as zstd; layers of the base stay as they came.
+const OCI: &[(&str, &str)] =
+    &[("oci-mediatypes", "true"), ("compression", "zstd"), ("compression-level", "1")];
+
+/// All layers as gzip, also those that an earlier build for another profile left as zstd in the cache.
+const SAGEMAKER: &[(&str, &str)] =
+    &[("oci-mediatypes", "false"), ("compression", "gzip"), ("force-compression", "true")];

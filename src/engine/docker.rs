@@ -1,0 +1,280 @@
+//! A real engine behind the Docker API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::models::{ImageInspect, SystemInfo};
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
+use tokio::sync::OnceCell;
+
+use super::credentials::Credentials;
+use super::endpoint::Endpoint;
+use super::http::{refused, within};
+use super::transport::{Transport, chain};
+use super::{
+    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
+    RunRequest, RunResult, Store,
+};
+use crate::oci::{Platform, Reference};
+
+mod export;
+mod push;
+mod run;
+
+pub(super) use push::auth;
+
+/// How long an engine may be silent before it counts as hanging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Before it answers a question about itself or its images.
+    pub answer: Duration,
+    /// Between two signs of life of a push. A registry may think for minutes after the last byte of a large layer.
+    pub push: Duration,
+    /// Before the first byte of an export. Old engines write the whole image to their own disk first.
+    pub export: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { answer: Duration::from_mins(1), push: Duration::from_mins(5), export: Duration::from_mins(30) }
+    }
+}
+
+/// A Docker engine. Cheap to clone.
+#[derive(Clone)]
+pub struct DockerEngine {
+    transport: Transport,
+    docker: Docker,
+    credentials: Credentials,
+    limits: Limits,
+    store: Arc<OnceCell<Store>>,
+}
+
+impl DockerEngine {
+    /// Prepares to talk to the engine at `endpoint`; whether it answers is found out by the first question.
+    ///
+    /// # Errors
+    /// Where the TLS files of the endpoint cannot be used.
+    pub fn connect(endpoint: &Endpoint, credentials: Credentials) -> Result<Self, EngineError> {
+        let transport = Transport::new(endpoint.clone())?;
+        let carrier = transport.clone();
+        let carry = move |request: bollard::BollardRequest| {
+            let carrier = carrier.clone();
+            async move {
+                let answer = carrier.send(request, "asking the engine").await;
+                // Bollard has its own errors; ours travels inside and is taken out again below.
+                answer.map_err(|error| bollard::errors::Error::IOError { err: std::io::Error::other(error) })
+            }
+        };
+        // Limits are ours: bollard's one covers only the head of an answer.
+        let forever = u64::from(u32::MAX);
+        let docker = Docker::connect_with_custom_transport(
+            carry,
+            Some("http://docker"),
+            forever,
+            bollard::API_DEFAULT_VERSION,
+        )
+        .map_err(|error| EngineError::Endpoint(error.to_string()))?;
+        Ok(Self { transport, docker, credentials, limits: Limits::default(), store: Arc::default() })
+    }
+
+    /// Returns the engine with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Asks the engine with a limit, and makes its error ours.
+    async fn ask<T>(
+        &self,
+        doing: &str,
+        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        within(self.limits.answer, doing, async { question.await.map_err(|error| self.fault(error, doing)) })
+            .await
+    }
+
+    fn fault(&self, error: bollard::errors::Error, doing: &str) -> EngineError {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { status_code, message } => refused(status_code, message, doing),
+            Error::IOError { err } => match err.downcast::<EngineError>() {
+                Ok(EngineError::Died { endpoint, reason, .. }) => {
+                    EngineError::Died { endpoint, doing: doing.to_owned(), reason }
+                }
+                Ok(error) => error,
+                Err(error) => self.transport.lost(doing, &error),
+            },
+            error @ Error::HyperResponseError { .. } => self.transport.lost(doing, &error),
+            other => EngineError::Protocol { doing: doing.to_owned(), reason: chain(&other) },
+        }
+    }
+
+    async fn store(&self) -> Result<Store, EngineError> {
+        let ask = || async {
+            let info = self.ask("asking the engine what it is", self.docker.info()).await?;
+            Ok(store_of(&info))
+        };
+        self.store.get_or_try_init(ask).await.copied()
+    }
+
+    /// Makes sure that what was built is for the platform that was asked for; removes it otherwise.
+    async fn checked(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
+        let base = super::dockerfile::final_base(&request.dockerfile);
+        let id = built.id.to_string();
+        // The classic builder writes the wanted platform into an image of another one, but it leaves the base to look at.
+        let classic_base =
+            base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
+        for name in std::iter::once(id.clone()).chain(classic_base) {
+            let found = match self.image(&name).await {
+                Ok(Some(image)) if image.platform == request.platform => continue,
+                Ok(Some(image)) => image.platform.to_string(),
+                Ok(None) if name == id => {
+                    let reason = format!("it built {id} and does not know it");
+                    return Err(EngineError::Protocol { doing: "looking at what was built".into(), reason });
+                }
+                Ok(None) => continue,
+                Err(EngineError::Unsupported { reason, .. }) => reason,
+                Err(error) => return Err(error),
+            };
+            self.discard(request, &built).await?;
+            let image = base.unwrap_or_else(|| "the base image".into());
+            return Err(EngineError::Platform { image, found, wanted: request.platform });
+        }
+        Ok(built)
+    }
+
+    /// Removes what was built under all of its names.
+    async fn discard(&self, request: &BuildRequest, built: &Built) -> Result<(), EngineError> {
+        let names = request.tags.iter().map(Reference::whole);
+        for name in names.chain(std::iter::once(built.id.to_string())) {
+            match self.remove(&name).await {
+                Ok(()) | Err(EngineError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let doing = "asking the engine what it is";
+        let (info, version, buildkit) = tokio::try_join!(
+            self.ask(doing, self.docker.info()),
+            self.ask(doing, self.docker.version()),
+            super::buildkit::answers(&self.transport),
+        )?;
+        let store = store_of(&info);
+        let nonsense = |reason: String| EngineError::Protocol { doing: doing.into(), reason };
+        let machine = info.architecture.unwrap_or_default();
+        let platform = format!("{}/{machine}", info.os_type.as_deref().unwrap_or("linux"));
+        let number =
+            |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+        Ok(EngineInfo {
+            endpoint: self.transport.endpoint(),
+            version: info.server_version.or(version.version).unwrap_or_else(|| "unknown".into()),
+            api: version.api_version.ok_or_else(|| nonsense("it names no API version".into()))?,
+            platform: platform
+                .parse()
+                .map_err(|error: crate::oci::BadPlatform| nonsense(error.to_string()))?,
+            store: *self.store.get_or_init(|| async { store }).await,
+            buildkit,
+            data_root: info.docker_root_dir.unwrap_or_default(),
+            memory: number(info.mem_total),
+            processors: number(info.ncpu),
+        })
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<ImageInfo>, EngineError> {
+        let doing = format!("looking at the image {name}");
+        match self.ask(&doing, self.docker.inspect_image(name)).await {
+            Ok(image) => image_info(image, &doing).map(Some),
+            Err(EngineError::Api { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn build(&self, request: &BuildRequest, events: &Events) -> Result<Built, EngineError> {
+        let built = match request.dialect {
+            Dialect::Buildkit => {
+                let store = self.store().await?;
+                super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
+            }
+            Dialect::Classic => {
+                super::classic::build(&self.transport, &self.credentials, request, events).await?
+            }
+        };
+        self.checked(request, built).await
+    }
+
+    async fn tag(&self, id: &str, name: &Reference) -> Result<(), EngineError> {
+        let doing = format!("calling {id} also {name}");
+        let repository = format!("{}/{}", name.registry(), name.repository());
+        let options =
+            TagImageOptionsBuilder::new().repo(&repository).tag(name.tag().unwrap_or("latest")).build();
+        let tagged = self.ask(&doing, self.docker.tag_image(id, Some(options))).await;
+        tagged.map_err(|error| not_found(error, id))
+    }
+
+    async fn export(&self, name: &str, sink: &mut (dyn std::io::Write + Send)) -> Result<(), EngineError> {
+        export::export(self, name, sink).await
+    }
+
+    async fn run(&self, request: &RunRequest) -> Result<RunResult, EngineError> {
+        run::run(self, request).await
+    }
+
+    async fn push(
+        &self,
+        name: &Reference,
+        login: Option<&Login>,
+        events: &Events,
+    ) -> Result<Pushed, EngineError> {
+        push::push(self, name, login, events).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), EngineError> {
+        let doing = format!("removing the image {name}");
+        let options = RemoveImageOptionsBuilder::new().force(false).noprune(false).build();
+        let removed = self.ask(&doing, self.docker.remove_image(name, Some(options), None)).await;
+        removed.map(drop).map_err(|error| not_found(error, name))
+    }
+}
+
+/// Makes "no such image" what it is.
+fn not_found(error: EngineError, name: &str) -> EngineError {
+    match error {
+        EngineError::Api { status: 404, .. } => EngineError::NotFound(name.to_owned()),
+        other => other,
+    }
+}
+
+fn store_of(info: &SystemInfo) -> Store {
+    let words = info.driver_status.iter().flatten().flatten();
+    if words.into_iter().any(|word| word == "io.containerd.snapshotter.v1") {
+        Store::Containerd
+    } else {
+        Store::Graph
+    }
+}
+
+fn image_info(image: ImageInspect, doing: &str) -> Result<ImageInfo, EngineError> {
+    let nonsense = |reason: String| EngineError::Protocol { doing: doing.to_owned(), reason };
+    let id = image.id.unwrap_or_default();
+    let platform = format!("{}/{}", image.os.unwrap_or_default(), image.architecture.unwrap_or_default());
+    Ok(ImageInfo {
+        id: id.parse().map_err(|error: crate::oci::BadDigest| nonsense(error.to_string()))?,
+        platform: platform.parse::<Platform>().map_err(|error| EngineError::Unsupported {
+            what: doing.trim_start_matches("looking at ").to_owned(),
+            reason: error.to_string(),
+        })?,
+        size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
+        repo_digests: image.repo_digests.unwrap_or_default(),
+    })
+}

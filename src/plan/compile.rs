@@ -1,0 +1,233 @@
+//! The stages that compile: on the image with compilers, from sources that another stage verified, with what they need copied in.
+
+use super::compose::{Composer, compiling_image, known_version, source_stage};
+use super::python::{self, Home, Python};
+use super::stage::{Compile, Part, PythonCompile, StageName, StartsFrom, Variable, Work};
+use super::{ImageRef, PlanError};
+use crate::catalog::Os;
+use crate::lock::{LockedComponent, Origin};
+use crate::recipe::{Component, ImagePath, Version};
+
+/// Adds compiling stages to a composer.
+pub(super) struct Compiler<'a, 'b> {
+    composer: &'a mut Composer<'b>,
+    wanted: Vec<LockedComponent>,
+}
+
+impl<'a, 'b> Compiler<'a, 'b> {
+    pub(super) fn new(composer: &'a mut Composer<'b>) -> Result<Self, PlanError> {
+        let compiled =
+            |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
+        let wanted: Vec<_> = composer.lock.components.iter().filter(compiled).cloned().collect();
+        let compiler = Self { composer, wanted };
+        compiler.one_distribution()?;
+        Ok(compiler)
+    }
+
+    pub(super) fn compile(mut self) -> Result<(), PlanError> {
+        for locked in std::mem::take(&mut self.wanted) {
+            let (origin, component) = (locked.origin, locked.name);
+            match component {
+                Component::AwsOfiNccl => self.plugin(&locked)?,
+                Component::Gdrcopy => self.gdrcopy(&locked)?,
+                Component::NcclTests => self.nccl_tests(&locked)?,
+                Component::TransformerEngine | Component::FlashAttn if origin == Origin::Sdist => {
+                    self.python_package(&locked)?;
+                }
+                _ => return Err(PlanError::Unsupported { component, origin }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to compile on another distribution than the image will have.
+    fn one_distribution(&self) -> Result<(), PlanError> {
+        let (lock, catalog) = (self.composer.lock, self.composer.catalog);
+        let (Some(first), Some(devel)) = (self.wanted.first(), compiling_image(lock, catalog)) else {
+            return match self.wanted.first() {
+                Some(first) => Err(PlanError::NoDevel { component: first.name }),
+                None => Ok(()),
+            };
+        };
+        let name = |os: &Os| format!("{} {}", os.id, os.version);
+        match (catalog.image(&devel.image), catalog.image(&lock.base.image)) {
+            (Some(devel), Some(base)) if name(&devel.os) != name(&base.os) => {
+                Err(PlanError::OtherDistribution { devel: name(&devel.os), base: name(&base.os) })
+            }
+            (Some(devel), _) if !devel.devel => Err(PlanError::NoDevel { component: first.name }),
+            _ => Ok(()),
+        }
+    }
+
+    fn devel(&self, component: Component) -> Result<StartsFrom, PlanError> {
+        let image = compiling_image(self.composer.lock, self.composer.catalog);
+        let image = image.ok_or(PlanError::NoDevel { component })?;
+        Ok(StartsFrom::Image(ImageRef::new(&image, self.composer.options)?))
+    }
+
+    fn ingredients(&self, locked: &LockedComponent, parts: Vec<Part>) -> Result<Compile, PlanError> {
+        Ok(Compile {
+            version: known_version(locked)?,
+            source: source_stage(locked.name).parse()?,
+            parts,
+            max_jobs: self.composer.options.max_jobs(),
+        })
+    }
+
+    /// Adds `work` as the stage of `locked`, whose folder `result` reaches the image and `libraries` the loader.
+    fn add(
+        &mut self,
+        locked: &LockedComponent,
+        work: Work,
+        result: &str,
+        libraries: Option<&str>,
+    ) -> Result<(), PlanError> {
+        let from = self.devel(locked.name)?;
+        let stage = self.composer.push(locked.name.name(), from, work)?;
+        self.composer.keep(&stage, &result.parse()?)?;
+        if let Some(folder) = libraries {
+            self.composer.folders.push(folder.parse()?);
+        }
+        Ok(())
+    }
+
+    fn plugin(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
+        let efa = self.efa_parts(&["/opt/amazon/efa"])?;
+        if efa.is_empty() {
+            return Err(PlanError::Missing {
+                component: locked.name,
+                what: "an EFA installer to build against",
+            });
+        }
+        let work = Work::AwsOfiNccl(self.ingredients(locked, efa)?);
+        self.add(locked, work, "/opt/aws-ofi-nccl", Some("/opt/aws-ofi-nccl/lib"))
+    }
+
+    fn gdrcopy(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
+        let work = Work::Gdrcopy(self.ingredients(locked, Vec::new())?);
+        self.add(locked, work, "/opt/gdrcopy", Some("/opt/gdrcopy/lib"))
+    }
+
+    fn nccl_tests(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
+        let mut parts = self.efa_parts(&["/opt/amazon"])?;
+        let mpi = if parts.is_empty() { None } else { Some("/opt/amazon/openmpi".parse()?) };
+        let nccl = match (self.composer.component(Component::Nccl, Origin::Wheels), self.home()) {
+            (Some(_), Some(home)) => {
+                parts.extend(self.part_of("nccl"));
+                home.in_packages("nvidia/nccl")?
+            }
+            _ => return Err(PlanError::Missing { component: locked.name, what: "NCCL to build against" }),
+        };
+        let work = Work::NcclTests {
+            compile: self.ingredients(locked, parts)?,
+            nccl,
+            mpi,
+            gencode: self.composer.target.gencode(),
+        };
+        self.add(locked, work, "/opt/nccl-tests", None)
+    }
+
+    fn home(&self) -> Option<Home> {
+        self.composer.python.home().cloned()
+    }
+
+    fn efa_parts(&self, folders: &[&str]) -> Result<Vec<Part>, PlanError> {
+        if self.composer.component(Component::Efa, Origin::Installer).is_none() {
+            return Ok(Vec::new());
+        }
+        let part = |folder: &&str| -> Result<Part, PlanError> {
+            Ok(Part { stage: "efa".parse()?, from: folder.parse()?, to: folder.parse()? })
+        };
+        folders.iter().map(part).collect()
+    }
+
+    fn part_of(&self, stage: &str) -> Option<Part> {
+        self.composer.parts.iter().find(|part| part.stage.as_str() == stage).cloned()
+    }
+
+    fn python_package(&mut self, locked: &LockedComponent) -> Result<(), PlanError> {
+        let Some(home) = self.home() else {
+            return Err(PlanError::Unsupported { component: locked.name, origin: locked.origin });
+        };
+        // What was compiled before is no ingredient: flash-attn and Transformer Engine build side by side.
+        let compiled: Vec<StageName> = self.compiled_stages();
+        let parts: Vec<Part> =
+            self.composer.parts.iter().filter(|part| !compiled.contains(&part.stage)).cloned().collect();
+        let mut wheels: Vec<ImagePath> = Vec::new();
+        for folder in self.composer.library_folders() {
+            if let Some((package, "lib")) = folder.as_str().rsplit_once('/') {
+                wheels.push(home.in_packages(package)?);
+            }
+        }
+        let compile = PythonCompile {
+            packages: python::pinned(&locked.sdists)?,
+            prefix: home.prefix.clone(),
+            venv: matches!(self.composer.python, Python::Venv(_)),
+            parts,
+            settings: self.settings(locked, &home)?,
+            wheels,
+            max_jobs: self.composer.options.max_jobs(),
+        };
+        let work = match locked.name {
+            Component::FlashAttn => Work::FlashAttn(compile),
+            _ => Work::TransformerEngine(compile),
+        };
+        let from = self.devel(locked.name)?;
+        let name = if locked.wheels.is_empty() {
+            locked.name.name().to_owned()
+        } else {
+            format!("{}-compiled", locked.name)
+        };
+        let stage = self.composer.push(&name, from, work)?;
+        self.composer.keep(&stage, &home.prefix)
+    }
+
+    fn compiled_stages(&self) -> Vec<StageName> {
+        let compiles = |work: &Work| {
+            matches!(
+                work,
+                Work::AwsOfiNccl(_)
+                    | Work::Gdrcopy(_)
+                    | Work::NcclTests { .. }
+                    | Work::TransformerEngine(_)
+                    | Work::FlashAttn(_)
+            )
+        };
+        self.composer
+            .stages
+            .iter()
+            .filter(|stage| compiles(&stage.work))
+            .map(|stage| stage.name.clone())
+            .collect()
+    }
+
+    /// Returns the variables that a package is compiled with. Both packages would otherwise fetch a wheel of theirs from a release
+    /// page, unverified; compiling is forced.
+    fn settings(&self, locked: &LockedComponent, home: &Home) -> Result<Vec<Variable>, PlanError> {
+        let target = self.composer.target;
+        let mut settings = vec![("TORCH_CUDA_ARCH_LIST", target.torch_archs())];
+        if locked.name == Component::FlashAttn {
+            settings.push(("FLASH_ATTENTION_FORCE_BUILD", "TRUE".to_owned()));
+            settings.push(("FLASH_ATTN_CUDA_ARCHS", target.flash_attn_archs()));
+            settings.push(("NVCC_THREADS", "1".to_owned()));
+        } else {
+            settings.push(("NVTE_FRAMEWORK", "pytorch".to_owned()));
+            settings.push(("NVTE_CUDA_ARCHS", target.nvte_archs()));
+            settings.push(("NVTE_BUILD_THREADS_PER_JOB", "1".to_owned()));
+            settings.push(("NVTE_PYTORCH_FORCE_BUILD", "TRUE".to_owned()));
+            let builds_nccl_ep: Version = "2.18".parse()?;
+            if known_version(locked)? >= builds_nccl_ep {
+                // Expert parallelism over NCCL wants NCCL's device headers, which its wheel lacks.
+                settings.push(("NVTE_WITH_NCCL_EP", "0".to_owned()));
+            }
+            if self.composer.component(Component::Cudnn, Origin::Wheels).is_some() {
+                settings.push(("CUDNN_PATH", home.in_packages("nvidia/cudnn")?.to_string()));
+            }
+        }
+        settings.sort();
+        let variable = |(name, value): (&str, String)| -> Result<Variable, PlanError> {
+            Ok(Variable { name: name.parse()?, value: value.parse()? })
+        };
+        settings.into_iter().map(variable).collect()
+    }
+}

@@ -1,0 +1,320 @@
+//! From a lock to stages: which there are, what each starts from, and what of each reaches the image.
+//!
+//! Independent components are independent stages, so that they build at the same time and one new version rebuilds one stage.
+
+use std::collections::BTreeMap;
+
+use super::compile::Compiler;
+use super::python::{self, Home, Python};
+use super::stage::{
+    Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable, Work,
+};
+use super::{ImageRef, Options, PlanError, Target};
+use crate::catalog::{BaseImage, Catalog, Packages};
+use crate::lock::{Artefact, Lock, LockedComponent, LockedImage, Origin};
+use crate::oci::Dialect;
+use crate::recipe::{AptPackage, Component, EnvName, ImagePath, LocalPath, Recipe, Version};
+
+/// Where stages leave what reaches the image: `/out/opt/venv` becomes `/opt/venv`.
+pub(super) const OUT: &str = "/out";
+
+/// Everything that a stage is made from.
+pub(super) struct Composer<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) lock: &'a Lock,
+    pub(super) catalog: &'a Catalog,
+    pub(super) options: &'a Options,
+    pub(super) target: &'a Target,
+    pub(super) python: Python,
+    pub(super) stages: Vec<Stage>,
+    /// What reaches the image, in order.
+    pub(super) parts: Vec<Part>,
+    /// Folders that the loader searches, in order.
+    pub(super) folders: Vec<ImagePath>,
+}
+
+/// Returns the stages of the image, in the order of the Dockerfile.
+pub(super) fn stages(
+    recipe: &Recipe,
+    lock: &Lock,
+    catalog: &Catalog,
+    options: &Options,
+    target: &Target,
+) -> Result<Vec<Stage>, PlanError> {
+    let python = Python::of(lock, catalog)?;
+    let mut composer = Composer {
+        recipe,
+        lock,
+        catalog,
+        options,
+        target,
+        python,
+        stages: Vec::new(),
+        parts: Vec::new(),
+        folders: Vec::new(),
+    };
+    composer.compose()?;
+    Ok(composer.stages)
+}
+
+impl Composer<'_> {
+    fn compose(&mut self) -> Result<(), PlanError> {
+        let base = StartsFrom::Image(ImageRef::new(&self.lock.base, self.options)?);
+        let mut trunk = self.system(&base)?;
+        self.sources(&base)?;
+        let unpacks_in = self.interpreter(&base)?;
+        let in_place = self.wheels(unpacks_in.as_ref())?;
+        if let Some(efa) = self.component(Component::Efa, Origin::Installer) {
+            let version = known_version(efa)?;
+            trunk = self.efa(version, trunk)?;
+        }
+        Compiler::new(self)?.compile()?;
+        self.image(trunk, in_place)
+    }
+
+    /// Returns `component` of the lock if it comes into the image by `origin`.
+    pub(super) fn component(&self, component: Component, origin: Origin) -> Option<&LockedComponent> {
+        self.lock.component(component).filter(|locked| locked.origin == origin)
+    }
+
+    pub(super) fn push(&mut self, name: &str, from: StartsFrom, work: Work) -> Result<StageName, PlanError> {
+        let name: StageName = name.parse()?;
+        self.stages.push(Stage { name: name.clone(), from, only: None, steps: work.steps(), work });
+        Ok(name)
+    }
+
+    /// Adds the folder `path` of `stage`'s output to the image.
+    pub(super) fn keep(&mut self, stage: &StageName, path: &ImagePath) -> Result<(), PlanError> {
+        let from = format!("{OUT}{path}").parse()?;
+        self.parts.push(Part { stage: stage.clone(), from, to: path.clone() });
+        Ok(())
+    }
+
+    /// Adds the stage that installs what stays of the distribution; returns what the image starts from.
+    fn system(&mut self, base: &StartsFrom) -> Result<StartsFrom, PlanError> {
+        let of_components = self.lock.components.iter().flat_map(|locked| &locked.packages);
+        let mut packages: Vec<AptPackage> = of_components.chain(&self.lock.packages).cloned().collect();
+        packages.sort();
+        packages.dedup();
+        if packages.is_empty() {
+            return Ok(base.clone());
+        }
+        let work = Work::System { packages, venv: self.python.venv() };
+        Ok(StartsFrom::Stage(self.push("system", base.clone(), work)?))
+    }
+
+    /// Adds a stage for each source archive, and the one that they download in.
+    fn sources(&mut self, base: &StartsFrom) -> Result<(), PlanError> {
+        let archives: Vec<(Component, Origin)> = self
+            .lock
+            .components
+            .iter()
+            .filter(|locked| matches!(locked.origin, Origin::Archive | Origin::Installer))
+            .map(|locked| (locked.name, locked.origin))
+            .collect();
+        let conda = self.component(Component::Smp, Origin::Conda).is_some();
+        if archives.is_empty() && !conda {
+            return Ok(());
+        }
+        // The classic builder cannot mount the installer from another stage, and would download it in vain.
+        let mounted = |origin: Origin| (origin == Origin::Installer).then_some(Dialect::Buildkit);
+        let fetch = self.push("fetch", base.clone(), Work::Fetch)?;
+        if !conda && archives.iter().all(|(_, origin)| mounted(*origin).is_some()) {
+            self.last_only(Dialect::Buildkit);
+        }
+        for (component, origin) in archives {
+            let download = self.download(component)?;
+            let from = StartsFrom::Stage(fetch.clone());
+            self.push(&source_stage(component), from, Work::Source { download })?;
+            if let Some(dialect) = mounted(origin) {
+                self.last_only(dialect);
+            }
+        }
+        Ok(())
+    }
+
+    fn last_only(&mut self, dialect: Dialect) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.only = Some(dialect);
+        }
+    }
+
+    /// Returns the first artefact of `component`.
+    pub(super) fn download(&self, component: Component) -> Result<Download, PlanError> {
+        let missing = PlanError::Missing { component, what: "a file to download" };
+        let locked = self.lock.component(component).ok_or_else(|| missing.clone())?;
+        let artefact: &Artefact = locked.artefacts.first().ok_or(missing)?;
+        let checksum = Checksum::of(artefact, argument(component, "SHA256")?);
+        Ok(Download { url: artefact.url.clone(), checksum })
+    }
+
+    /// Adds the stage whose Python unpacks wheels; returns it, where the image has a Python of its own.
+    fn interpreter(&mut self, base: &StartsFrom) -> Result<Option<StartsFrom>, PlanError> {
+        let stage = match self.python.clone() {
+            Python::Absent | Python::Base => return Ok(None),
+            Python::Venv(home) => {
+                if self.lock.requirements().next().is_none() {
+                    return Ok(None);
+                }
+                self.push("python", base.clone(), Work::Python { venv: home.prefix })?
+            }
+            Python::Conda(home) => self.smp(&home)?,
+        };
+        Ok(Some(StartsFrom::Stage(stage)))
+    }
+
+    fn smp(&mut self, home: &Home) -> Result<StageName, PlanError> {
+        let missing = |what| PlanError::Missing { component: Component::Smp, what };
+        let locked =
+            self.component(Component::Smp, Origin::Conda).ok_or_else(|| missing("a conda channel"))?;
+        let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
+        let work = Work::Smp {
+            download: self.download(Component::Smp)?,
+            channels: conda.channels,
+            packages: conda.packages,
+            prefix: home.prefix.clone(),
+            listed: Checksum::Argument(argument(Component::Smp, "CONDA_SHA256")?),
+        };
+        let fetch = StartsFrom::Stage("fetch".parse()?);
+        let stage = self.push("smp", fetch, work)?;
+        let part = Part { stage: stage.clone(), from: home.prefix.clone(), to: home.prefix.clone() };
+        self.parts.push(part);
+        Ok(stage)
+    }
+
+    /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
+    fn wheels(&mut self, unpacks_in: Option<&StartsFrom>) -> Result<Vec<PinnedPackage>, PlanError> {
+        let groups = python::groups(self.lock)?;
+        let (Some(from), Some(home)) = (unpacks_in, self.python.home().cloned()) else {
+            return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
+        };
+        for group in groups {
+            let work =
+                Work::Wheels { title: group.title, packages: group.packages, prefix: home.prefix.clone() };
+            let stage = self.push(&group.name, from.clone(), work)?;
+            self.keep(&stage, &home.prefix)?;
+        }
+        for folder in self.library_folders() {
+            self.folders.push(home.in_packages(folder.as_str())?);
+        }
+        Ok(Vec::new())
+    }
+
+    /// Returns the folders of libraries that wheels of the lock bring, below site-packages.
+    pub(super) fn library_folders(&self) -> Vec<LocalPath> {
+        let unpacked = self.lock.components.iter().filter(|locked| !locked.wheels.is_empty());
+        unpacked
+            .filter_map(|locked| facts_of(locked, self.catalog))
+            .flat_map(|facts| facts.folders.clone())
+            .collect()
+    }
+
+    fn efa(&mut self, version: Version, trunk: StartsFrom) -> Result<StartsFrom, PlanError> {
+        let base = self.catalog.image(&self.lock.base.image);
+        let work = Work::Efa {
+            flags: installer_flags(&version, base)?,
+            source: source_stage(Component::Efa).parse()?,
+            download: self.download(Component::Efa)?,
+            version,
+        };
+        self.folders.push("/opt/amazon/efa/lib".parse()?);
+        if self.component(Component::AwsOfiNccl, Origin::Archive).is_none() {
+            // The plugin's folder lost its architecture in some release between 1.44 and 1.48.
+            let machine = self.target.platform.arch.machine();
+            self.folders.push(format!("/opt/amazon/ofi-nccl/lib/{machine}-linux-gnu").parse()?);
+            self.folders.push("/opt/amazon/ofi-nccl/lib".parse()?);
+        }
+        Ok(StartsFrom::Stage(self.push("efa", trunk, work)?))
+    }
+
+    fn image(&mut self, trunk: StartsFrom, packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
+        let copies = self
+            .recipe
+            .copy
+            .iter()
+            .map(|copy| UserCopy { from: copy.from.get_ref().clone(), to: copy.to.get_ref().clone() })
+            .collect();
+        let work = Work::Image {
+            parts: std::mem::take(&mut self.parts),
+            packages,
+            folders: std::mem::take(&mut self.folders),
+            copies,
+            path: self.path()?,
+            env: self.env()?,
+            workdir: self.recipe.image.workdir.as_ref().map(|workdir| workdir.get_ref().clone()),
+        };
+        self.push("image", trunk, work)?;
+        Ok(())
+    }
+
+    fn path(&self) -> Result<Vec<ImagePath>, PlanError> {
+        let mut path = Vec::new();
+        if let Some(home) = self.python.home() {
+            path.push(format!("{}/bin", home.prefix).parse()?);
+        }
+        if self.component(Component::Efa, Origin::Installer).is_some() {
+            path.push("/opt/amazon/openmpi/bin".parse()?);
+            path.push("/opt/amazon/efa/bin".parse()?);
+        }
+        if self.component(Component::NcclTests, Origin::Archive).is_some() {
+            path.push("/opt/nccl-tests/bin".parse()?);
+        }
+        Ok(path)
+    }
+
+    /// Returns the image's variables: the recipe's, over what makes container runtimes hand out GPUs.
+    fn env(&self) -> Result<Vec<Variable>, PlanError> {
+        let mut env = BTreeMap::new();
+        let base = self.catalog.image(&self.lock.base.image);
+        if base.is_some_and(|image| !image.carries.contains_key(&Component::Cuda)) {
+            env.insert("NVIDIA_VISIBLE_DEVICES".parse::<EnvName>()?, "all".parse()?);
+            env.insert("NVIDIA_DRIVER_CAPABILITIES".parse()?, "compute,utility".parse()?);
+        }
+        env.extend(self.recipe.image.env.clone());
+        Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
+    }
+}
+
+/// Returns the options of EFA installer `version` in a container on `base`.
+///
+/// From 1.48.0 the installer takes any image with `/opt/nvidia/nvidia_entrypoint.sh` for one of NGC and leaves out rdma-core or its
+/// plugin; older installers do not know the options that stop it.
+fn installer_flags(version: &Version, base: Option<&BaseImage>) -> Result<Vec<String>, PlanError> {
+    let mut flags = vec!["-y", "--skip-kmod", "--skip-limit-conf", "--no-verify"];
+    let knows_ngc: Version = "1.48.0".parse()?;
+    if *version >= knows_ngc && base.is_none_or(|image| image.nvidia_entrypoint) {
+        flags.extend(["--disable-ngc", "--disable-build-ngc"]);
+    }
+    Ok(flags.into_iter().map(str::to_owned).collect())
+}
+
+/// Returns the facts on the Python packages that bring `locked`: those whose leader is among them.
+pub(super) fn facts_of<'a>(locked: &LockedComponent, catalog: &'a Catalog) -> Option<&'a Packages> {
+    let brings = |facts: &&Packages| {
+        facts.component == locked.name
+            && locked.wheels.iter().chain(&locked.sdists).any(|pinned| pinned.package() == facts.leader)
+    };
+    catalog.packages.iter().find(brings)
+}
+
+/// Returns the version of `locked`, without which nothing can be decided about it.
+pub(super) fn known_version(locked: &LockedComponent) -> Result<Version, PlanError> {
+    let missing = PlanError::Missing { component: locked.name, what: "a version" };
+    locked.version.known().cloned().ok_or(missing)
+}
+
+/// Returns the name of the stage that holds the sources of `component`.
+pub(super) fn source_stage(component: Component) -> String {
+    format!("{component}-source")
+}
+
+/// Returns the build argument `<COMPONENT>_<WHAT>`.
+fn argument(component: Component, what: &str) -> Result<EnvName, PlanError> {
+    Ok(format!("{}_{what}", component.name().to_ascii_uppercase().replace('-', "_")).parse()?)
+}
+
+/// Returns the image that compiles: `devel`, or the base where it has compilers.
+pub(super) fn compiling_image(lock: &Lock, catalog: &Catalog) -> Option<LockedImage> {
+    let has_compilers = catalog.image(&lock.base.image).is_some_and(|image| image.devel);
+    lock.devel.clone().or_else(|| has_compilers.then(|| lock.base.clone()))
+}

@@ -1,0 +1,141 @@
+//! The Python of an image: an environment of its own, SMP's conda environment, or the base's own interpreter.
+
+use super::{PinnedPackage, PlanError};
+use crate::catalog::Catalog;
+use crate::lock::{Lock, Origin, PinnedRequirement};
+use crate::recipe::{Component, ImagePath, Version};
+
+/// Where an environment of our own is made.
+const VENV: &str = "/opt/venv";
+/// Where SMP's conda environment is made.
+const CONDA: &str = "/opt/conda";
+
+/// The Python of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Python {
+    /// None: nothing needs it.
+    Absent,
+    /// The base's own: packages are installed into it.
+    Base,
+    /// An environment on the distribution's interpreter.
+    Venv(Home),
+    /// SMP's conda environment.
+    Conda(Home),
+}
+
+/// A Python environment by its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Home {
+    /// The environment.
+    pub(super) prefix: ImagePath,
+    /// Its packages.
+    pub(super) site_packages: ImagePath,
+}
+
+impl Home {
+    fn new(prefix: &str, version: &Version) -> Result<Self, PlanError> {
+        let site_packages = format!("{prefix}/lib/python{}/site-packages", version.release(2)).parse()?;
+        Ok(Self { prefix: prefix.parse()?, site_packages })
+    }
+
+    /// Returns the path of `folder` below the packages.
+    pub(super) fn in_packages(&self, folder: &str) -> Result<ImagePath, PlanError> {
+        Ok(format!("{}/{folder}", self.site_packages).parse()?)
+    }
+}
+
+impl Python {
+    /// Returns the Python that `lock` asks for.
+    pub(super) fn of(lock: &Lock, catalog: &Catalog) -> Result<Self, PlanError> {
+        let locked = lock.component(Component::Python);
+        let base = catalog.image(&lock.base.image);
+        if lock.component(Component::Smp).is_some_and(|smp| smp.origin == Origin::Conda) {
+            let stated = locked.and_then(|python| python.version.known().cloned());
+            let version = stated.or_else(|| smp_python(lock, catalog)).ok_or_else(|| unknown(lock))?;
+            return Ok(Self::Conda(Home::new(CONDA, &version)?));
+        }
+        match locked {
+            Some(python) if python.origin == Origin::Base => Ok(Self::Base),
+            Some(python) => {
+                let own = base.map(|image| image.os.python.clone());
+                let version = python.version.known().cloned().or(own).ok_or_else(|| unknown(lock))?;
+                Ok(Self::Venv(Home::new(VENV, &version)?))
+            }
+            None if base.is_some_and(|image| image.carries.contains_key(&Component::Python)) => {
+                Ok(Self::Base)
+            }
+            None if lock.requirements().next().is_none() => Ok(Self::Absent),
+            None => Err(unknown(lock)),
+        }
+    }
+
+    /// Returns the environment, where the image has one of its own.
+    pub(super) fn home(&self) -> Option<&Home> {
+        match self {
+            Self::Venv(home) | Self::Conda(home) => Some(home),
+            Self::Absent | Self::Base => None,
+        }
+    }
+
+    /// Returns where an environment on the distribution's interpreter is made.
+    pub(super) fn venv(&self) -> Option<ImagePath> {
+        match self {
+            Self::Venv(home) => Some(home.prefix.clone()),
+            Self::Absent | Self::Base | Self::Conda(_) => None,
+        }
+    }
+}
+
+fn smp_python(lock: &Lock, catalog: &Catalog) -> Option<Version> {
+    let version = lock.component(Component::Smp)?.version.known()?.clone();
+    let release = catalog.smp.iter().find(|release| release.version == version)?;
+    release.carries.get(&Component::Python).cloned()
+}
+
+fn unknown(lock: &Lock) -> PlanError {
+    PlanError::UnknownPython { image: lock.base.image.whole() }
+}
+
+/// Packages that are installed together, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The name of the stage.
+    pub(super) name: String,
+    /// For whom, in words.
+    pub(super) title: String,
+    /// The packages.
+    pub(super) packages: Vec<PinnedPackage>,
+}
+
+/// Returns the wheels of each component, then those beyond the components; each package once.
+pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
+    let mut groups = Vec::new();
+    let mut owners: Vec<(String, String)> = Vec::new();
+    let of_components = lock.components.iter().map(|locked| (locked.name.name(), &locked.wheels));
+    for (name, wheels) in of_components.chain([("packages", &lock.python)]) {
+        if wheels.is_empty() {
+            continue;
+        }
+        for pinned in wheels {
+            let package = pinned.package().to_ascii_lowercase().replace(['_', '.'], "-");
+            if let Some((_, first)) = owners.iter().find(|(known, _)| *known == package) {
+                return Err(PlanError::Twice { package, first: first.clone(), second: name.to_owned() });
+            }
+            owners.push((package, name.to_owned()));
+        }
+        let title = match name {
+            "packages" => "Python packages beyond the components".to_owned(),
+            component => component.to_owned(),
+        };
+        groups.push(Group { name: name.to_owned(), title, packages: pinned(wheels)? });
+    }
+    Ok(groups)
+}
+
+/// Returns `requirements` with their checksums, sorted; an error names the first without one.
+pub(super) fn pinned(requirements: &[PinnedRequirement]) -> Result<Vec<PinnedPackage>, PlanError> {
+    let mut packages =
+        requirements.iter().map(PinnedPackage::try_from).collect::<Result<Vec<_>, PlanError>>()?;
+    packages.sort_by(|a, b| a.requirement.cmp(&b.requirement));
+    Ok(packages)
+}

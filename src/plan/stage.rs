@@ -1,0 +1,374 @@
+//! Stages and steps: what the Dockerfile will say, as typed values. A template adds the words, never a decision.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ImageRef, PlanError};
+use crate::lock::{Artefact, Pin, PinnedRequirement};
+use crate::oci::{Dialect, Digest};
+use crate::recipe::{
+    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Requirement,
+    Version,
+};
+
+/// The name of a stage: lower-case letters, digits and `-`.
+pub type StageName = Name;
+
+/// One stage of the Dockerfile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Stage {
+    /// Its name; also its place in the build's progress.
+    #[schemars(with = "String")]
+    pub name: StageName,
+    /// What it starts from.
+    pub from: StartsFrom,
+    /// The only dialect that needs it; absent where both do.
+    pub only: Option<Dialect>,
+    /// Its instructions after `FROM`, in order.
+    pub steps: Vec<Step>,
+    /// What it does, with the values that its template prints.
+    pub work: Work,
+}
+
+/// What a stage starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartsFrom {
+    /// An image of a registry.
+    Image(ImageRef),
+    /// An earlier stage.
+    Stage(#[schemars(with = "String")] StageName),
+}
+
+/// One instruction of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Step {
+    /// The instruction.
+    pub instruction: Instruction,
+    /// What it does, for people.
+    pub does: String,
+    /// Where it can run.
+    pub runs: Runs,
+}
+
+/// The instructions that templates use after `FROM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Instruction {
+    /// A value given at build time.
+    Arg,
+    /// Files from a stage or from the user.
+    Copy,
+    /// An environment variable.
+    Env,
+    /// A command.
+    Run,
+    /// The working directory.
+    Workdir,
+}
+
+/// Where a step can run when the builder's architecture is not the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Runs {
+    /// Anywhere: it only fetches, unpacks or copies.
+    Native,
+    /// Only where the target's programs run, natively or emulated.
+    Target,
+}
+
+/// What a stage does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    /// Packages of the distribution that stay in the image, and the empty Python environment.
+    System {
+        /// The packages, sorted.
+        #[schemars(with = "Vec<String>")]
+        packages: Vec<AptPackage>,
+        /// Where the Python environment is made, if the image has one of its own.
+        #[schemars(with = "Option<String>")]
+        venv: Option<ImagePath>,
+    },
+    /// The Python environment with pip, in which wheels are unpacked.
+    Python {
+        /// Its place, the same as in the image.
+        #[schemars(with = "String")]
+        venv: ImagePath,
+    },
+    /// Python packages, unpacked below `/out`.
+    Wheels {
+        /// For whom, in words.
+        title: String,
+        /// The packages.
+        packages: Vec<PinnedPackage>,
+        /// The Python environment to which they belong.
+        #[schemars(with = "String")]
+        prefix: ImagePath,
+    },
+    /// The stage that downloads.
+    Fetch,
+    /// A source archive, downloaded, verified and unpacked into `/src`.
+    Source {
+        /// The archive.
+        download: Download,
+    },
+    /// AWS's EFA installer, run.
+    Efa {
+        /// The version.
+        #[schemars(with = "String")]
+        version: Version,
+        /// The stage that holds it unpacked (`BuildKit` mounts it).
+        #[schemars(with = "String")]
+        source: StageName,
+        /// The tarball (the classic builder cannot mount, and downloads in the step itself).
+        download: Download,
+        /// Its options.
+        flags: Vec<String>,
+    },
+    /// aws-ofi-nccl, compiled.
+    AwsOfiNccl(Compile),
+    /// `GDRCopy`, compiled.
+    Gdrcopy(Compile),
+    /// nccl-tests, compiled.
+    NcclTests {
+        /// What every compiling stage has.
+        #[serde(flatten)]
+        compile: Compile,
+        /// Where NCCL's headers and library are.
+        #[schemars(with = "String")]
+        nccl: ImagePath,
+        /// Where Open MPI is, if the image has it.
+        #[schemars(with = "Option<String>")]
+        mpi: Option<ImagePath>,
+        /// What nvcc is told to generate.
+        gencode: String,
+    },
+    /// The SMP conda environment.
+    Smp {
+        /// micromamba, which installs it.
+        download: Download,
+        /// Channels, the first wins.
+        #[schemars(with = "Vec<String>")]
+        channels: Vec<ArtefactUrl>,
+        /// Packages as `name=version=build`.
+        #[schemars(with = "Vec<String>")]
+        packages: Vec<CondaPackage>,
+        /// Where the environment is made.
+        #[schemars(with = "String")]
+        prefix: ImagePath,
+        /// The checksum of the list of everything that was installed, with each package's own checksum.
+        listed: Checksum,
+    },
+    /// Transformer Engine's PyTorch extension, compiled.
+    TransformerEngine(PythonCompile),
+    /// flash-attn, compiled.
+    FlashAttn(PythonCompile),
+    /// The image.
+    Image {
+        /// What is copied from other stages.
+        parts: Vec<Part>,
+        /// Python packages that go into the base's own Python, where it has one.
+        packages: Vec<PinnedPackage>,
+        /// Folders that the loader searches, the first wins.
+        #[schemars(with = "Vec<String>")]
+        folders: Vec<ImagePath>,
+        /// Files of the user.
+        copies: Vec<UserCopy>,
+        /// Folders that are put in front of `PATH`.
+        #[schemars(with = "Vec<String>")]
+        path: Vec<ImagePath>,
+        /// Environment variables.
+        env: Vec<Variable>,
+        /// The working directory.
+        #[schemars(with = "Option<String>")]
+        workdir: Option<ImagePath>,
+    },
+}
+
+/// What every compiling stage has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Compile {
+    /// The version.
+    #[schemars(with = "String")]
+    pub version: Version,
+    /// The stage that holds the sources in `/src`.
+    #[schemars(with = "String")]
+    pub source: StageName,
+    /// What is copied in before.
+    pub parts: Vec<Part>,
+    /// How many compilers may run at once.
+    pub max_jobs: u64,
+}
+
+/// What a stage that compiles a Python package has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PythonCompile {
+    /// The packages.
+    pub packages: Vec<PinnedPackage>,
+    /// The Python environment to which they belong.
+    #[schemars(with = "String")]
+    pub prefix: ImagePath,
+    /// Whether the environment is made here (a conda environment is copied in).
+    pub venv: bool,
+    /// What is copied in before.
+    pub parts: Vec<Part>,
+    /// Environment variables of the compilation.
+    pub settings: Vec<Variable>,
+    /// Folders of headers and libraries that wheels brought, below the environment's site-packages.
+    #[schemars(with = "Vec<String>")]
+    pub wheels: Vec<ImagePath>,
+    /// How many compilers may run at once.
+    pub max_jobs: u64,
+}
+
+/// A file to download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Download {
+    /// Where it is.
+    #[schemars(with = "String")]
+    pub url: ArtefactUrl,
+    /// Its checksum.
+    pub checksum: Checksum,
+}
+
+/// How a download is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checksum {
+    /// Against the lock, in 64 hexadecimal digits.
+    Sha256(String),
+    /// Against a build argument without default: the lock does not know it, and the build stops unless the user gives it.
+    Argument(#[schemars(with = "String")] EnvName),
+}
+
+/// A Python package at one version, with the checksums of its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PinnedPackage {
+    /// `name==version`.
+    #[schemars(with = "String")]
+    pub requirement: Requirement,
+    /// The checksums of the files that may be installed; at least one.
+    pub hashes: Vec<Digest>,
+}
+
+/// A folder that is copied from another stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Part {
+    /// The stage.
+    #[schemars(with = "String")]
+    pub stage: StageName,
+    /// The folder there.
+    #[schemars(with = "String")]
+    pub from: ImagePath,
+    /// The folder here.
+    #[schemars(with = "String")]
+    pub to: ImagePath,
+}
+
+/// Files of the user that go into the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct UserCopy {
+    /// A path in the build context.
+    #[schemars(with = "String")]
+    pub from: LocalPath,
+    /// A path in the image.
+    #[schemars(with = "String")]
+    pub to: ImagePath,
+}
+
+/// An environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Variable {
+    /// The name.
+    #[schemars(with = "String")]
+    pub name: EnvName,
+    /// The value.
+    #[schemars(with = "String")]
+    pub value: EnvValue,
+}
+
+impl Stage {
+    /// Returns the stages that this one needs, in the order in which it names them.
+    pub fn needs(&self) -> Vec<&StageName> {
+        let from = match &self.from {
+            StartsFrom::Stage(name) => Some(name),
+            StartsFrom::Image(_) => None,
+        };
+        let parts = self.work.parts().iter().map(|part| &part.stage);
+        from.into_iter().chain(self.work.source()).chain(parts).collect()
+    }
+
+    /// Returns whether `dialect` has this stage.
+    pub fn is_in(&self, dialect: Dialect) -> bool {
+        self.only.is_none_or(|only| only == dialect)
+    }
+}
+
+impl Work {
+    /// Returns the name of its template without the ending.
+    pub fn template(&self) -> &'static str {
+        match self {
+            Self::System { .. } => "system",
+            Self::Python { .. } => "python",
+            Self::Wheels { .. } => "wheels",
+            Self::Fetch => "fetch",
+            Self::Source { .. } => "source",
+            Self::Efa { .. } => "efa",
+            Self::AwsOfiNccl(_) => "aws-ofi-nccl",
+            Self::Gdrcopy(_) => "gdrcopy",
+            Self::NcclTests { .. } => "nccl-tests",
+            Self::Smp { .. } => "smp",
+            Self::TransformerEngine(_) => "transformer-engine",
+            Self::FlashAttn(_) => "flash-attn",
+            Self::Image { .. } => "image",
+        }
+    }
+
+    /// Returns what it copies from other stages.
+    pub(super) fn parts(&self) -> &[Part] {
+        match self {
+            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => {
+                &compile.parts
+            }
+            Self::TransformerEngine(compile) | Self::FlashAttn(compile) => &compile.parts,
+            Self::Image { parts, .. } => parts,
+            _ => &[],
+        }
+    }
+
+    fn source(&self) -> Option<&StageName> {
+        match self {
+            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => {
+                Some(&compile.source)
+            }
+            Self::Efa { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Checksum {
+    /// Returns how `artefact` is verified; `argument` is asked for where the lock does not know.
+    pub(super) fn of(artefact: &Artefact, argument: EnvName) -> Self {
+        match &artefact.sha256 {
+            Pin::Known(digest) => Self::Sha256(digest.hex()),
+            Pin::Unresolved(_) => Self::Argument(argument),
+        }
+    }
+
+    /// Returns whether a build argument is needed.
+    pub fn is_argument(&self) -> bool {
+        matches!(self, Self::Argument(_))
+    }
+}
+
+impl TryFrom<&PinnedRequirement> for PinnedPackage {
+    type Error = PlanError;
+
+    fn try_from(pinned: &PinnedRequirement) -> Result<Self, PlanError> {
+        if pinned.hashes.is_empty() {
+            return Err(PlanError::Unhashed { requirement: pinned.requirement.to_string() });
+        }
+        Ok(Self { requirement: pinned.requirement.clone(), hashes: pinned.hashes.clone() })
+    }
+}

@@ -1,0 +1,28 @@
+# Made by smp-image from the recipe smp-2.8. Do not edit: change the recipe, and render again.
+# Recipe sha256:34d4eb708775f1d8eb03649e4ffd70b0f5a8532024580a9237a8cc3a26398da6
+# Lock   sha256:bceeb63fb9a3b2f4fd85fbb8eda946b58e011f199ea71d2e51b7b5e925299e52
+# Builder: the classic builder of Docker Engine 20.10 or later
+# For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
+
+# The image.
+# The digest of this image is not locked: cannot ask 658645717510.dkr.ecr.us-west-2.amazonaws.com: x
+FROM 658645717510.dkr.ecr.us-west-2.amazonaws.com/smdistributed-modelparallel:2.5.1-gpu-py311-cu124 AS image
+RUN set -eu; \
+    for bundle in /run/secrets/ca-bundle /etc/ssl/certs/ca-certificates.crt; do \
+        if [ -s "$bundle" ]; then \
+            export PIP_CERT="$bundle" SSL_CERT_FILE="$bundle" CURL_CA_BUNDLE="$bundle" REQUESTS_CA_BUNDLE="$bundle"; \
+            break; \
+        fi; \
+    done; \
+    printf '%s\n' \
+        'dnspython==2.9.2 --hash=sha256:af15f7d385a6ae2fb35a796fde2138004c8c42c7389090e2addc83e3b3340fd8' \
+        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
+        'urllib3==2.8.0 --hash=sha256:0cf3cae568d36aa9576b28dfb35f11328f1cb974ca7647d9475ebb86c75ac6e3' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore python3 -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile \
+        --require-hashes --no-deps --no-build-isolation  \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt
+WORKDIR /workspace
+COPY scripts /workspace

@@ -1,0 +1,4 @@
+//! The engine room on real engines, old and new.
+
+mod building;
+mod failing;

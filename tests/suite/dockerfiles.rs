@@ -1,0 +1,163 @@
+//! Every built-in recipe renders, in both dialects, to the Dockerfile under `tests/golden/`: what its plan says and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use parse_dockerfile::Instruction as Parsed;
+use smp_image::catalog::Catalog;
+use smp_image::lock::Lock;
+use smp_image::oci::Dialect;
+use smp_image::plan::{Instruction, Options, Plan};
+use smp_image::recipe::{Recipe, Source, builtin};
+use smp_image::render::render;
+
+use crate::golden;
+
+const DIALECTS: [(Dialect, &str); 2] = [(Dialect::Buildkit, "buildkit"), (Dialect::Classic, "classic")];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn plan_of(name: &str) -> Plan {
+    let found = builtin::find(name).unwrap();
+    let recipe = Recipe::parse(&Source::new(name, found.text)).unwrap();
+    let lock = Lock::parse(name, found.lock.unwrap()).unwrap();
+    Plan::new(&recipe, &lock, &Catalog::embedded().unwrap(), &Options::default())
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn every_built_in_recipe_renders_to_its_golden_dockerfiles() {
+    for recipe in builtin::all() {
+        let plan = plan_of(recipe.name);
+        for (dialect, word) in DIALECTS {
+            let text = render(&plan, dialect).unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
+            golden::equals(&folder("tests/golden").join(format!("{}.{word}.Dockerfile", recipe.name)), &text);
+        }
+    }
+}
+
+#[test]
+fn every_built_in_recipe_has_its_golden_plan() {
+    for recipe in builtin::all() {
+        let text = serde_json::to_string_pretty(&plan_of(recipe.name)).unwrap() + "\n";
+        golden::equals(&folder("tests/golden").join(format!("{}.plan.json", recipe.name)), &text);
+    }
+}
+
+#[test]
+fn a_plan_is_read_back_as_it_was_written() {
+    for recipe in builtin::all() {
+        let plan = plan_of(recipe.name);
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan, "{}", recipe.name);
+    }
+}
+
+#[test]
+fn every_file_in_recipes_is_a_built_in_recipe() {
+    for entry in std::fs::read_dir(folder("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(builtin::find(name).is_some(), "{name} is not in src/recipe/builtin.rs");
+        }
+    }
+}
+
+/// Returns the stages of a Dockerfile as pairs of name and instructions; instructions that no plan knows make it panic.
+pub(crate) fn stages(text: &str) -> Vec<(String, Vec<Instruction>)> {
+    let parsed = parse_dockerfile::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert!(parsed.parser_directives.syntax.is_none() && parsed.parser_directives.escape.is_none(), "{text}");
+    let mut stages: Vec<(String, Vec<Instruction>)> = Vec::new();
+    for instruction in &parsed.instructions {
+        let kind = match instruction {
+            Parsed::From(from) => {
+                let (_, name) = from.as_.as_ref().unwrap();
+                stages.push((name.value.to_string(), Vec::new()));
+                continue;
+            }
+            Parsed::Arg(_) => Instruction::Arg,
+            Parsed::Copy(_) => Instruction::Copy,
+            Parsed::Env(_) => Instruction::Env,
+            Parsed::Run(_) => Instruction::Run,
+            Parsed::Workdir(_) => Instruction::Workdir,
+            other => panic!("no plan has such an instruction: {other:?}\n{text}"),
+        };
+        stages.last_mut().unwrap().1.push(kind);
+    }
+    stages
+}
+
+/// Returns what a plan says that [`stages`] of its Dockerfile are.
+pub(crate) fn planned(plan: &Plan, dialect: Dialect) -> Vec<(String, Vec<Instruction>)> {
+    let stages = plan.stages.iter().filter(|stage| stage.is_in(dialect));
+    stages
+        .map(|stage| (stage.name.to_string(), stage.steps.iter().map(|step| step.instruction).collect()))
+        .collect()
+}
+
+#[test]
+fn a_dockerfile_has_the_planned_stages_and_instructions_and_no_other() {
+    for recipe in builtin::all() {
+        let plan = plan_of(recipe.name);
+        for (dialect, word) in DIALECTS {
+            let text = render(&plan, dialect).unwrap();
+            assert_eq!(stages(&text), planned(&plan, dialect), "{} {word}\n{text}", recipe.name);
+        }
+    }
+}
+
+#[test]
+fn a_stage_names_only_stages_before_it() {
+    for recipe in builtin::all() {
+        let plan = plan_of(recipe.name);
+        let mut known = Vec::new();
+        for stage in &plan.stages {
+            for needed in stage.needs() {
+                assert!(known.contains(needed), "{}: {} needs {needed}", recipe.name, stage.name);
+            }
+            known.push(stage.name.clone());
+        }
+    }
+}
+
+#[test]
+fn the_classic_dialect_holds_nothing_that_needs_buildkit() {
+    for recipe in builtin::all() {
+        let text = render(&plan_of(recipe.name), Dialect::Classic).unwrap();
+        for word in ["--mount", "--link", "--chmod", "--checksum", "<<", "# syntax", "FROM scratch"] {
+            assert!(!text.contains(word), "{}: {word}", recipe.name);
+        }
+    }
+}
+
+#[test]
+fn nothing_moves_and_nothing_is_unverified() {
+    for recipe in builtin::all() {
+        for (dialect, _) in DIALECTS {
+            let text = render(&plan_of(recipe.name), dialect).unwrap();
+            for word in [
+                ":latest",
+                "/latest",
+                "git clone",
+                "pip install --upgrade",
+                "--trusted-host",
+                "--insecure",
+                " -k ",
+            ] {
+                assert!(!text.contains(word), "{}: {word}", recipe.name);
+            }
+            assert_eq!(
+                text.matches("curl --fail").count(),
+                text.matches("--output ").count(),
+                "{}",
+                recipe.name
+            );
+            let verified = text.matches("sha256sum --check").count();
+            assert!(verified >= text.matches("--output ").count(), "{}: an unverified download", recipe.name);
+            let pip = text.matches("-m pip install").count();
+            assert_eq!(pip, text.matches("--require-hashes --no-deps").count(), "{}", recipe.name);
+        }
+    }
+}
