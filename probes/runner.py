@@ -1,4 +1,4 @@
-# Runs probes inside a container of the image. Reads one JSON document on standard input:
+# Runs probes inside a container of the image. Reads one line of JSON on standard input:
 #   {"mark": "...", "gpu": bool, "probes": [{"id": 0, "code": "...", "input": {...}, "limit": seconds}]}
 # and writes one marked JSON line on standard output for each probe as it ends:
 #   {"id": 0, "took": seconds, "answer": {"status": "passed", "evidence": "..."}} Each probe is a process of its own: when it
@@ -102,7 +102,8 @@ def run(probe, mark, gpu):
 def main():
     if sys.version_info < (3, 8):
         sys.exit("the image's python3 is %d.%d; probes need 3.8" % sys.version_info[:2])
-    order = json.load(sys.stdin)
+    # One line, not all: not every connection to an engine can tell a container that its input ended.
+    order = json.loads(sys.stdin.buffer.readline())
     for probe in order["probes"]:
         start = time.monotonic()
         try:

@@ -20,7 +20,7 @@ const MARK: &str = "\u{1e}smp-image-probe:";
 const RUNNER: &str = include_str!("../probes/runner.py");
 const ANSWER: &str = include_str!("../probes/answer.py");
 /// Time for the container and the runner themselves, and for killing each probe that hangs.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 const MARGIN_EACH: Duration = Duration::from_secs(6);
 
 /// How probes run.
@@ -48,7 +48,7 @@ impl Default for Options {
             devices: Vec::new(),
             env: BTreeMap::new(),
             shm_size: 1 << 30,
-            limit: Duration::from_secs(300),
+            limit: Duration::from_mins(5),
         }
     }
 }

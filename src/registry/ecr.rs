@@ -15,10 +15,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, imds};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_ecr::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::config::retry::RetryConfig;
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
+use aws_sdk_ecr::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecr::operation::create_repository::CreateRepositoryError;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
@@ -142,7 +142,11 @@ impl Ecr {
         let call = self.api.describe_repositories().set_registry_id(account.map(ToString::to_string));
         match call.repository_names(name).send().await {
             Ok(output) => Ok(output.repositories().first().map(described)),
-            Err(error) if error.as_service_error().is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
@@ -172,7 +176,9 @@ impl Ecr {
                 output.repository().map(described).ok_or_else(|| nonsense(action, "no repository".to_owned()))
             }
             Err(error)
-                if error.as_service_error().is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
             {
                 let found = self.repository(account, name).await?;
                 found.ok_or_else(|| nonsense(action, "the repository exists and does not".to_owned()))
