@@ -15,10 +15,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, imds};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_ecr::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::config::retry::RetryConfig;
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
+use aws_sdk_ecr::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecr::operation::create_repository::CreateRepositoryError;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
@@ -142,20 +142,25 @@ impl Ecr {
         let call = self.api.describe_repositories().set_registry_id(account.map(ToString::to_string));
         match call.repository_names(name).send().await {
             Ok(output) => Ok(output.repositories().first().map(described)),
-            Err(error) if error.as_service_error().is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
         }
     }
 
-    /// Makes the repository `name` in `account` (absent: ours); one that was made in the same moment by another is as good.
+    /// Makes the repository `name` in `account` (absent: ours) and returns it, and whether it was made by us: one that another made
+    /// in the same moment is as good.
     pub async fn create(
         &self,
         account: Option<&Account>,
         name: &str,
         new: NewRepository,
-    ) -> Result<EcrRepository, EcrError> {
+    ) -> Result<(EcrRepository, bool), EcrError> {
         let action = "ecr:CreateRepository";
         let mutability = match new.mutability {
             Mutability::Immutable => ImageTagMutability::Immutable,
@@ -169,13 +174,16 @@ impl Ecr {
             .image_scanning_configuration(scanning);
         match call.send().await {
             Ok(output) => {
-                output.repository().map(described).ok_or_else(|| nonsense(action, "no repository".to_owned()))
+                let made = output.repository().map(described);
+                Ok((made.ok_or_else(|| nonsense(action, "no repository".to_owned()))?, true))
             }
             Err(error)
-                if error.as_service_error().is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
             {
                 let found = self.repository(account, name).await?;
-                found.ok_or_else(|| nonsense(action, "the repository exists and does not".to_owned()))
+                Ok((found.ok_or_else(|| nonsense(action, "it exists and does not".to_owned()))?, false))
             }
             Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
         }
