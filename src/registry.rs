@@ -21,7 +21,7 @@ pub use self::error::PushError;
 use self::found::Found;
 use self::ground::Ground;
 use self::local_name::LocalName;
-pub use self::receipt::{Identity, Outcome, Receipt, Standing, Subject};
+pub use self::receipt::{Checked, Identity, Outcome, Pushable, Receipt};
 use crate::engine::{Engine, EngineError, Events, Login, Pushed};
 use crate::oci::{Profile, Reference};
 
@@ -42,37 +42,37 @@ pub struct PushOptions {
     pub registry_override: Option<String>,
 }
 
-/// Pushes `subject` through `engine` to `destination` and returns what the registry then has.
+/// Pushes `pushable` through `engine` to `destination` and returns what the registry then has.
 ///
 /// Nothing is sent where the tag names the image already, and nothing where the tag cannot be moved. Afterwards the manifest is
 /// fetched back by digest and by tag: it must be the image that the engine has, in a form that fits the profile. The name that
 /// the image needs in the engine for this is put back as it was, also when the future is dropped.
 pub async fn push(
     engine: &dyn Engine,
-    subject: &Subject,
+    pushable: &Pushable,
     destination: &Destination,
     options: &PushOptions,
     events: &Events,
 ) -> Result<Receipt, PushError> {
     let started = Instant::now();
     let ground = ground::prepare(destination, options).await?;
-    let there = found(&ground, &ground.target, subject, options).await?;
-    let done = there.as_ref().and_then(|there| there.identity(subject));
+    let there = found(&ground, &ground.target, pushable, options).await?;
+    let done = there.as_ref().and_then(|there| there.identity(pushable));
     let (found, verified, outcome) = match (there, done) {
-        (Some(there), Some(identity)) if there.faults(subject, options.profile).is_empty() => {
+        (Some(there), Some(identity)) if there.faults(pushable, options.profile).is_empty() => {
             (there, identity, Outcome::AlreadyThere)
         }
         // The same image in another form cannot be replaced either.
-        (Some(there), Some(_)) if ground.keeps_tag => return Err(unfit(&there, subject, &ground, options)),
+        (Some(there), Some(_)) if ground.keeps_tag => return Err(unfit(&there, pushable, &ground, options)),
         (Some(there), None) if ground.keeps_tag => {
             let reference = ground.target.whole();
             return Err(PushError::TagImmutable { reference, there: there.named.digest });
         }
         _ => {
-            let name = LocalName::take(engine, subject, &ground.target).await?;
+            let name = LocalName::take(engine, pushable.subject(), &ground.target).await?;
             let pushed = send(engine, &ground, (destination, options), events).await?;
             name.put_back().await?;
-            let (found, identity) = verified(&pushed, subject, &ground, options).await?;
+            let (found, identity) = verified(&pushed, pushable, &ground, options).await?;
             (found, identity, Outcome::Pushed)
         }
     };
@@ -81,12 +81,12 @@ pub async fn push(
         reference: ground.target.whole(),
         digest: found.named.digest,
         media_type: found.named.media_type,
-        platform: subject.platform(),
+        platform: pushable.subject().platform,
         profile: options.profile,
         layers,
         size,
         verified,
-        checked: subject.standing(),
+        checked: pushable.checked().clone(),
         outcome,
         repository_created: ground.created,
         took: started.elapsed(),
@@ -97,10 +97,10 @@ pub async fn push(
 async fn found(
     ground: &Ground,
     reference: &Reference,
-    subject: &Subject,
+    pushable: &Pushable,
     options: &PushOptions,
 ) -> Result<Option<Found>, RegistryError> {
-    Found::under(&options.door, reference, subject.platform(), ground.login.as_ref()).await
+    Found::under(&options.door, reference, pushable.subject().platform, ground.login.as_ref()).await
 }
 
 /// Lets the engine push; with a second login where the registry refused the first one of Amazon ECR.
@@ -152,7 +152,7 @@ fn is_missing_permission(message: &str) -> bool {
 /// Fetches back what was pushed and compares it with what the engine has.
 async fn verified(
     pushed: &Pushed,
-    subject: &Subject,
+    pushable: &Pushable,
     ground: &Ground,
     options: &PushOptions,
 ) -> Result<(Found, Identity), PushError> {
@@ -160,31 +160,31 @@ async fn verified(
     let differs = |what: String| PushError::Differs { reference: reference.clone(), what };
     let by_digest = at(&ground.target, pushed.digest);
     let unverified = |source| PushError::Unverified { reference: reference.clone(), source };
-    let mut there = found(ground, &by_digest, subject, options).await.map_err(unverified)?;
+    let mut there = found(ground, &by_digest, pushable, options).await.map_err(unverified)?;
     for pause in VERIFY_PAUSES {
         if there.is_some() {
             break;
         }
         tokio::time::sleep(pause).await;
-        there = found(ground, &by_digest, subject, options).await.map_err(unverified)?;
+        there = found(ground, &by_digest, pushable, options).await.map_err(unverified)?;
     }
     let there = there.ok_or_else(|| differs(format!("the registry does not have {}", pushed.digest)))?;
-    let Some(identity) = there.identity(subject) else {
-        return Err(differs(format!("{} holds another image than {}", pushed.digest, subject.id())));
+    let Some(identity) = there.identity(pushable) else {
+        return Err(differs(format!("{} holds another image than {}", pushed.digest, pushable.subject().id)));
     };
     let named = options.door.resolve(&ground.target, ground.login.as_ref()).await.map_err(unverified)?;
     if named.digest != pushed.digest {
         return Err(differs(format!("the tag names {}, {} was pushed", named.digest, pushed.digest)));
     }
-    if there.faults(subject, options.profile).is_empty() {
+    if there.faults(pushable, options.profile).is_empty() {
         Ok((there, identity))
     } else {
-        Err(unfit(&there, subject, ground, options))
+        Err(unfit(&there, pushable, ground, options))
     }
 }
 
-fn unfit(there: &Found, subject: &Subject, ground: &Ground, options: &PushOptions) -> PushError {
-    let faults = there.faults(subject, options.profile);
+fn unfit(there: &Found, pushable: &Pushable, ground: &Ground, options: &PushOptions) -> PushError {
+    let faults = there.faults(pushable, options.profile);
     PushError::Unfit { reference: ground.target.whole(), profile: options.profile, faults }
 }
 

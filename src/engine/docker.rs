@@ -38,11 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            answer: Duration::from_mins(1),
-            push: Duration::from_mins(5),
-            export: Duration::from_mins(30),
-        }
+        Self { answer: Duration::from_mins(1), push: Duration::from_mins(5), export: Duration::from_mins(30) }
     }
 }
 
@@ -130,7 +126,8 @@ impl DockerEngine {
         let base = super::dockerfile::final_base(&request.dockerfile);
         let id = built.id.to_string();
         // The classic builder writes the wanted platform into an image of another one, but it leaves the base to look at.
-        let classic_base = base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
+        let classic_base =
+            base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
         for name in std::iter::once(id.clone()).chain(classic_base) {
             let found = match self.image(&name).await {
                 Ok(Some(image)) if image.platform == request.platform => continue,
@@ -208,7 +205,9 @@ impl Engine for DockerEngine {
                 let store = self.store().await?;
                 super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
             }
-            Dialect::Classic => super::classic::build(&self.transport, &self.credentials, request, events).await?,
+            Dialect::Classic => {
+                super::classic::build(&self.transport, &self.credentials, request, events).await?
+            }
         };
         self.checked(request, built).await
     }

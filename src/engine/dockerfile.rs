@@ -213,7 +213,10 @@ mod tests {
     #[test]
     fn the_base_of_the_result_is_found_through_its_stages() {
         assert_eq!(final_base(TEXT).as_deref(), Some("debian:trixie"));
-        assert_eq!(base_images("FROM --platform=linux/arm64 x\nFROM a:1 AS b\nFROM B\nFROM $V\nFROM scratch"), ["a:1"]);
+        assert_eq!(
+            base_images("FROM --platform=linux/arm64 x\nFROM a:1 AS b\nFROM B\nFROM $V\nFROM scratch"),
+            ["a:1"]
+        );
         assert_eq!(final_base("RUN x"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::distribution::{Distribution, RegistryError, Resolved, at};
 use super::manifest::{self, Content, Image};
-use super::{Identity, Subject};
+use super::{Identity, Pushable};
 use crate::engine::Login;
 use crate::oci::{Platform, Profile, Reference};
 
@@ -51,20 +51,13 @@ impl Found {
     }
 
     /// Returns how it is known that this is the image that the engine has; nothing where it is another.
-    pub(super) fn identity(&self, subject: &Subject) -> Option<Identity> {
-        let id = subject.id();
+    pub(super) fn identity(&self, pushable: &Pushable) -> Option<Identity> {
         let (manifest, image) = self.image.as_ref()?;
-        if id == self.named.digest || id == manifest.digest {
-            Some(Identity::ManifestDigest)
-        } else if id == image.config {
-            Some(Identity::ConfigDigest)
-        } else {
-            None
-        }
+        pushable.identity(&[self.named.digest, manifest.digest], image.config)
     }
 
     /// Returns what stands against `profile`, and against one image for one platform; nothing where it fits.
-    pub(super) fn faults(&self, subject: &Subject, profile: Profile) -> Vec<String> {
+    pub(super) fn faults(&self, pushable: &Pushable, profile: Profile) -> Vec<String> {
         let mut faults = Vec::new();
         if !self.others.is_empty() {
             faults.push(format!(
@@ -77,7 +70,7 @@ impl Found {
                 let listed = manifest.digest != self.named.digest;
                 faults.extend(manifest::faults(profile, &manifest.media_type, image, listed));
             }
-            None => faults.push(format!("it holds no image for {}", subject.platform())),
+            None => faults.push(format!("it holds no image for {}", pushable.subject().platform)),
         }
         faults
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Subject;
 use crate::engine::{Engine, EngineError};
 use crate::oci::{Digest, Reference};
+use crate::verdict::Subject;
 
 /// A name of an image in the engine that is put back as it was, also when the push fails or is cancelled.
 pub(super) struct LocalName<'a> {
@@ -34,7 +34,7 @@ impl<'a> LocalName<'a> {
         subject: &Subject,
         name: &Reference,
     ) -> Result<Self, EngineError> {
-        let id = subject.id();
+        let id = subject.id;
         let before = match engine.image(&name.whole()).await? {
             Some(image) if image.id == id => Before::This,
             Some(image) => Before::Other(image.id),
@@ -93,9 +93,9 @@ async fn has_another_name(
     name: &Reference,
 ) -> Result<bool, EngineError> {
     // An ID, also a shortened one, would be read as a name on Docker Hub, which the engine then does not find.
-    let Ok(other) = subject.name().parse::<Reference>() else { return Ok(false) };
+    let Ok(other) = subject.reference.parse::<Reference>() else { return Ok(false) };
     if other.digest().is_some() || other.whole() == name.whole() {
         return Ok(false);
     }
-    Ok(engine.image(&other.whole()).await?.is_some_and(|image| image.id == subject.id()))
+    Ok(engine.image(&other.whole()).await?.is_some_and(|image| image.id == subject.id))
 }

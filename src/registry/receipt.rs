@@ -6,52 +6,74 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::manifest::Layer;
 use crate::oci::{Digest, Platform, Profile};
+use crate::verdict::{Release, Subject};
 
 /// An image that is to be pushed.
 ///
 /// Anyone may push an image that nobody checked; only a passed verdict makes one that the receipt calls checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    name: String,
-    id: Digest,
-    platform: Platform,
-    standing: Standing,
+pub struct Pushable {
+    subject: Subject,
+    config: Option<Digest>,
+    checked: Checked,
 }
 
 /// Whether an image was checked before it was pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// It was checked, and its verdict is that it may be released.
-    Passed,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Checked {
+    /// It was checked, and may be released.
+    Passed {
+        /// The digest of findings and outcomes.
+        evidence: Digest,
+        /// What must be known although it passed, one sentence each.
+        notes: Vec<String>,
+    },
     /// Nobody checked it.
     Unchecked,
 }
 
-impl Subject {
-    /// Returns an image that nobody checked: `name` is what the user calls it, `id` what the engine does.
-    pub fn unchecked(name: impl Into<String>, id: Digest, platform: Platform) -> Self {
-        Self { name: name.into(), id, platform, standing: Standing::Unchecked }
+impl Pushable {
+    /// Returns an image that nobody checked.
+    pub fn unchecked(subject: Subject) -> Self {
+        Self { subject, config: None, checked: Checked::Unchecked }
     }
 
-    /// Returns what the user calls it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns what the engine calls it: the digest of its configuration or of its manifest.
-    pub fn id(&self) -> Digest {
-        self.id
-    }
-
-    /// Returns what it is made for.
-    pub fn platform(&self) -> Platform {
-        self.platform
+    /// Returns the image.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// Returns whether it was checked.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    /// Returns how it is known that the image in a registry, with these digests, is this one; nothing where it is another.
+    ///
+    /// `manifests` are those of the image and of the list that it stands in.
+    pub(super) fn identity(&self, manifests: &[Digest], config: Digest) -> Option<Identity> {
+        // What was inspected is what must arrive, also where the engine knows its images by another digest.
+        if self.config.is_some_and(|inspected| inspected != config) {
+            return None;
+        }
+        if manifests.contains(&self.subject.id) {
+            Some(Identity::ManifestDigest)
+        } else if self.subject.id == config {
+            Some(Identity::ConfigDigest)
+        } else {
+            None
+        }
+    }
+}
+
+impl From<&Release> for Pushable {
+    fn from(release: &Release) -> Self {
+        Self {
+            subject: release.subject().clone(),
+            config: Some(release.config()),
+            checked: Checked::Passed { evidence: release.evidence(), notes: release.notes() },
+        }
     }
 }
 
@@ -76,7 +98,7 @@ pub struct Receipt {
     /// How it is known that the registry holds the image that the engine built.
     pub verified: Identity,
     /// Whether it was checked before.
-    pub checked: Standing,
+    pub checked: Checked,
     /// Whether anything had to be sent.
     pub outcome: Outcome,
     /// Whether the repository was made for it.

@@ -15,7 +15,9 @@ pub(crate) const AMD64: Platform = Platform { arch: Arch::Amd64 };
 
 /// Returns a variable of the workbench; a test without its parts fails, for one that is skipped proves nothing.
 pub(crate) fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make live` or `make test`, which start what this test needs"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `make live` or `make test`, which start what this test needs")
+    })
 }
 
 /// The engines that stand for those of users.

@@ -93,9 +93,7 @@ pub(crate) fn stages(text: &str) -> Vec<(String, Vec<Instruction>)> {
 pub(crate) fn planned(plan: &Plan, dialect: Dialect) -> Vec<(String, Vec<Instruction>)> {
     let stages = plan.stages.iter().filter(|stage| stage.is_in(dialect));
     stages
-        .map(|stage| {
-            (stage.name.to_string(), stage.steps.iter().map(|step| step.instruction).collect())
-        })
+        .map(|stage| (stage.name.to_string(), stage.steps.iter().map(|step| step.instruction).collect()))
         .collect()
 }
 
@@ -139,10 +137,23 @@ fn nothing_moves_and_nothing_is_unverified() {
     for recipe in builtin::all() {
         for (dialect, _) in DIALECTS {
             let text = render(&plan_of(recipe.name), dialect).unwrap();
-            for word in [":latest", "/latest", "git clone", "pip install --upgrade", "--trusted-host", "--insecure", " -k "] {
+            for word in [
+                ":latest",
+                "/latest",
+                "git clone",
+                "pip install --upgrade",
+                "--trusted-host",
+                "--insecure",
+                " -k ",
+            ] {
                 assert!(!text.contains(word), "{}: {word}", recipe.name);
             }
-            assert_eq!(text.matches("curl --fail").count(), text.matches("--output ").count(), "{}", recipe.name);
+            assert_eq!(
+                text.matches("curl --fail").count(),
+                text.matches("--output ").count(),
+                "{}",
+                recipe.name
+            );
             let verified = text.matches("sha256sum --check").count();
             assert!(verified >= text.matches("--output ").count(), "{}: an unverified download", recipe.name);
             let pip = text.matches("-m pip install").count();

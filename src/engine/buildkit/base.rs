@@ -4,8 +4,8 @@
 //! long as nothing in it is executed. So BuildKit is asked, before the build, what it would take.
 
 use bollard_buildkit_proto::moby::buildkit::v1::SolveRequest;
-use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::ResolveImageConfigRequest;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
 use bollard_buildkit_proto::pb;
 use hyper::Uri;
 use serde::Deserialize;
@@ -34,7 +34,8 @@ pub(super) async fn check(
     }
     // A solve without a frontend: BuildKit then waits for us to be the frontend, under the build's id.
     let build = random_id();
-    let waiting = SolveRequest { r#ref: build.clone(), session: session.to_owned(), ..SolveRequest::default() };
+    let waiting =
+        SolveRequest { r#ref: build.clone(), session: session.to_owned(), ..SolveRequest::default() };
     let found = tokio::select! {
         found = resolve(http.clone(), &build, &reference, wanted) => found,
         _ended = control.solve(waiting) => None,
@@ -60,8 +61,11 @@ async fn resolve(http: Http2, build: &str, image: &Reference, wanted: Platform) 
         request
     };
     // BuildKit waits a moment for a build that it does not know yet.
-    let platform =
-        pb::Platform { os: "linux".into(), architecture: wanted.arch.name().into(), ..pb::Platform::default() };
+    let platform = pb::Platform {
+        os: "linux".into(),
+        architecture: wanted.arch.name().into(),
+        ..pb::Platform::default()
+    };
     let request = ResolveImageConfigRequest {
         r#ref: image.whole(),
         platform: Some(platform),

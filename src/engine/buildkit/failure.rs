@@ -92,7 +92,8 @@ fn lines(value: &[u8]) -> Option<(u32, u32)> {
     let ranges: Vec<(u32, u32)> = if let Ok(json) = serde_json::from_slice::<Json>(value) {
         json.ranges.iter().map(|range| (range.start.line, range.end.line)).collect()
     } else {
-        let line = |at: Option<pb::Position>| at.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default();
+        let line =
+            |at: Option<pb::Position>| at.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default();
         Source::decode(value).ok()?.ranges.iter().map(|range| (line(range.start), line(range.end))).collect()
     };
     let first = ranges.iter().map(|range| range.0).min()?;

@@ -34,12 +34,17 @@ async fn a_build_from_memory_gets_its_files_secrets_and_caches_and_the_second_on
         let built = engine.build(&request, &events).await.unwrap();
         println!("{which:?} {built:?}");
         let said = heard(&mut said);
-        assert!(said.iter().any(|event| matches!(event, Event::Output { line, .. } if *line == token)), "{said:#?}");
+        assert!(
+            said.iter().any(|event| matches!(event, Event::Output { line, .. } if *line == token)),
+            "{said:#?}"
+        );
         assert_eq!(built.steps, StepCount { run: 2, cached: 0 });
         assert_eq!(built.context_bytes, format!("hello {token}").len() as u64);
         let again = engine.build(&request, &events).await.unwrap();
         println!("{which:?} {again:?}");
-        assert_eq!((again.id, again.steps, again.context_bytes), (built.id, StepCount { run: 0, cached: 2 }, 0));
+        assert_eq!(
+            (again.id, again.steps, again.context_bytes),
+            (built.id, StepCount { run: 0, cached: 2 }, 0)
+        );
     }
 }
-

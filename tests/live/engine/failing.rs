@@ -28,7 +28,8 @@ async fn failed_step(which: Which, request: &BuildRequest) -> StepFailure {
 async fn a_failed_step_is_named_with_its_line_its_status_and_its_last_words() {
     for which in ALL {
         let last = unique("last");
-        let text = format!("FROM {BASE}\n\nRUN true\nRUN echo one && \\\n    echo {last} && \\\n    exit 3\n");
+        let text =
+            format!("FROM {BASE}\n\nRUN true\nRUN echo one && \\\n    echo {last} && \\\n    exit 3\n");
         let failure = failed_step(which, &build(&text)).await;
         assert_eq!((failure.status, failure.lines), (Some(3), Some((4, 6))), "{which:?}: {failure:?}");
         assert_eq!(failure.tail, ["one", &last], "{which:?}");
@@ -69,7 +70,8 @@ async fn a_file_that_the_context_lacks_is_named_with_the_line_that_wants_it() {
 #[tokio::test]
 async fn a_secret_that_was_not_given_is_named() {
     for which in ALL {
-        let text = format!("FROM {BASE}\nRUN --mount=type=secret,id=token,required=true echo {}\n", unique("x"));
+        let text =
+            format!("FROM {BASE}\nRUN --mount=type=secret,id=token,required=true echo {}\n", unique("x"));
         let failure = failed_step(which, &build(&text)).await;
         assert!(failure.message.contains("token") && failure.lines == Some((2, 2)), "{which:?}: {failure:?}");
     }
@@ -113,7 +115,8 @@ async fn a_base_image_behind_a_password_needs_the_password() {
                 "{which:?}: {error:?}"
             );
         }
-        let engine = DockerEngine::connect(&which.endpoint(), Credentials::none().with(&registry, right.clone()));
+        let engine =
+            DockerEngine::connect(&which.endpoint(), Credentials::none().with(&registry, right.clone()));
         engine.unwrap().build(&request, &events).await.unwrap();
     }
     assert!(!heard(&mut said).iter().any(|event| format!("{event:?}").contains("wrong")));
@@ -147,7 +150,9 @@ async fn a_base_image_for_another_architecture_is_an_error_and_leaves_no_image()
             let mut request = build(&format!("FROM {base} AS base\nFROM base\n{step}\n"));
             request.tags = vec![tag.clone()];
             let error = built(which, &request).await.unwrap_err();
-            let EngineError::Platform { image, wanted, found } = error else { panic!("{which:?} {step}: {error:?}") };
+            let EngineError::Platform { image, wanted, found } = error else {
+                panic!("{which:?} {step}: {error:?}")
+            };
             println!("{which:?} {step}: {image} {found}");
             assert_eq!((image, wanted), (base.whole(), request.platform), "{which:?} {step}");
             assert_eq!(which.connect().image(&tag.whole()).await.unwrap(), None, "{which:?} {step}");

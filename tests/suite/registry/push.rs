@@ -7,8 +7,9 @@ use smp_image::oci::{Digest, Platform, Profile, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
 use smp_image::registry::ecr::{AwsSettings, EcrError, NewRepository};
 use smp_image::registry::{
-    Destination, Identity, Outcome, PushError, PushOptions, Receipt, Standing, Subject, push,
+    Checked, Destination, Identity, Outcome, PushError, PushOptions, Pushable, Receipt, push,
 };
+use smp_image::verdict::Subject;
 use tokio::sync::mpsc::unbounded_channel;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -46,8 +47,8 @@ fn engine() -> FakeEngine {
         .with_image(id().to_string(), image(id()))
 }
 
-fn subject() -> Subject {
-    Subject::unchecked("built", id(), amd64())
+fn built() -> Pushable {
+    Pushable::unchecked(Subject { reference: "built".into(), id: id(), platform: amd64() })
 }
 
 fn options(aws: AwsSettings) -> PushOptions {
@@ -76,7 +77,7 @@ fn pushed(body: &[u8]) -> Result<Pushed, EngineError> {
 
 async fn run(engine: &FakeEngine, to: &str, options: &PushOptions) -> Result<Receipt, PushError> {
     let destination: Destination = to.parse().unwrap();
-    push(engine, &subject(), &destination, options, &unbounded_channel().0).await
+    push(engine, &built(), &destination, options, &unbounded_channel().0).await
 }
 
 /// Returns what was asked of the engine, in short.
@@ -113,12 +114,12 @@ async fn what_was_pushed_is_fetched_back_and_the_receipt_says_how_it_was_known()
     let (events, mut said) = unbounded_channel();
     let destination: Destination = name.parse().unwrap();
     let receipt =
-        push(&engine, &subject(), &destination, &options(AwsSettings::default()), &events).await.unwrap();
+        push(&engine, &built(), &destination, &options(AwsSettings::default()), &events).await.unwrap();
     assert_eq!(receipt.reference, name);
     assert_eq!(receipt.digest, Digest::of(&body));
     assert_eq!((receipt.size, receipt.layers.len()), (1000, 1));
     assert_eq!(receipt.verified, Identity::ConfigDigest);
-    assert_eq!(receipt.checked, Standing::Unchecked);
+    assert_eq!(receipt.checked, Checked::Unchecked);
     assert_eq!(receipt.outcome, Outcome::Pushed);
     assert_eq!(said.recv().await, Some(layer));
     assert_eq!(
@@ -131,7 +132,7 @@ async fn what_was_pushed_is_fetched_back_and_the_receipt_says_how_it_was_known()
     );
     let json = serde_json::to_value(&receipt).unwrap();
     assert_eq!(json["verified"], "config-digest");
-    assert_eq!(json["checked"], "unchecked");
+    assert_eq!(json["checked"]["verdict"], "unchecked");
     assert_eq!(json["layers"][0]["media-type"], GZIP);
 }
 
@@ -209,7 +210,7 @@ async fn the_only_name_of_an_image_is_not_taken_from_it() {
     let body = manifest(id(), GZIP);
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
     let engine = engine().will_push(Vec::new(), pushed(&body));
-    let nameless = Subject::unchecked(id().to_string(), id(), amd64());
+    let nameless = Pushable::unchecked(Subject { reference: id().to_string(), id: id(), platform: amd64() });
     let destination: Destination = format!("{}/smpv2:v1", registry.address()).parse().unwrap();
     let options = options(AwsSettings::default());
     push(&engine, &nameless, &destination, &options, &unbounded_channel().0).await.unwrap();
@@ -354,8 +355,8 @@ async fn an_interrupted_push_gives_the_name_back() {
     let destination: Destination = format!("{}/smpv2:v1", registry.address()).parse().unwrap();
     let options = options(AwsSettings::default());
     let events = unbounded_channel().0;
-    let subject = subject();
-    let pushing = push(&engine, &subject, &destination, &options, &events);
+    let built = built();
+    let pushing = push(&engine, &built, &destination, &options, &events);
     let second = std::time::Duration::from_secs(1);
     assert!(tokio::time::timeout(second, pushing).await.is_err(), "it hangs, and is dropped");
     assert!(asked(&engine.0).last().unwrap().starts_with("remove "), "{:?}", asked(&engine.0));
