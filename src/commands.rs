@@ -1,9 +1,21 @@
 //! One file per verb: the only place where rooms meet, and the only one that reads and writes the user's files.
 
+mod build;
+mod check;
+mod docker;
 mod failure;
 mod lock;
 mod new;
+mod output;
+mod plan;
+mod prepare;
+mod progress;
+mod push;
 mod recipes;
+mod release;
+mod render;
+mod shell;
+mod smoke;
 mod workshop;
 mod world;
 
@@ -77,6 +89,14 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
         Verb::Lock(verb) => lock::run(verb, cli, world).await,
-        _ => Ok(()),
+        Verb::Plan(verb) => plan::run(verb, cli, world).await,
+        Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Completions(verb) => shell::completions(verb, world),
+        Verb::Man(verb) => shell::man(verb, world),
+        Verb::Build(verb) => build::run(verb, cli, world).await,
+        Verb::Check(verb) => check::run(verb, cli, world).await,
+        Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
+        Verb::Push(verb) => push::run(verb, cli, world).await,
+        Verb::Release(verb) => release::run(verb, cli, world).await,
     }
 }

@@ -14,5 +14,8 @@ pub mod plan;
 pub mod render;
 pub mod engine;
 pub mod check;
+pub mod smoke;
+pub mod verdict;
 pub mod registry;
+pub mod report;
 pub mod commands;

@@ -107,6 +107,7 @@ async fn lock_image(
         Some(digest) => Pin::Known(digest),
         None => match upstream.image_digest(image, platform).await {
             Ok(digest) => Pin::Known(digest),
+            Err(UpstreamError::Unreachable { reason, .. }) => Pin::Unresolved(reason),
             Err(error) => Pin::Unresolved(error.to_string()),
         },
     };
@@ -121,7 +122,10 @@ async fn lock_artefact(artefact: Artefact, upstream: &dyn Upstream) -> Artefact 
         Ok((digest, size)) => {
             Artefact { url: artefact.url, sha256: Pin::Known(digest), size: Pin::Known(size) }
         }
-        Err(error) => Artefact { sha256: Pin::Unresolved(error.to_string()), ..artefact },
+        // What stands in a lock is for everybody who reads it, not for this machine on this day.
+        Err(_) => {
+            Artefact { sha256: Pin::Unresolved("out of reach when this was locked".to_owned()), ..artefact }
+        }
     }
 }
 

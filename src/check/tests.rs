@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::engine::{EngineInfo, FakeEngine, Store};
 use crate::lock::Origin;
 use crate::recipe::Component;
 
@@ -274,6 +275,38 @@ fn a_layer_that_unpacks_without_end_is_stopped_by_its_ratio() {
     let limits = Limits { ratio: 500, ratio_from: 1 << 20, ..Limits::default() };
     let error = inspect_within(archive.as_slice(), AMD64, &[], &limits).unwrap_err();
     assert!(matches!(error, CheckError::Limit { what: "times the packed size of a layer", .. }), "{error}");
+}
+
+/// Exports `archive` from an engine and looks into it.
+async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, CheckError> {
+    let info = EngineInfo {
+        endpoint: "unix:///fake".to_owned(),
+        version: "26.1.5".to_owned(),
+        api: "1.45".to_owned(),
+        platform: AMD64,
+        store: Store::Containerd,
+        buildkit: true,
+        data_root: String::new(),
+        memory: 0,
+        processors: 2,
+    };
+    image(&FakeEngine::new(info).will_export(archive), "a:1", AMD64, expectations()).await
+}
+
+#[tokio::test]
+async fn an_image_is_looked_into_as_an_engine_exports_it() {
+    let layers = layers();
+    let archive = docker20(&layers, &config(&layers, &json!({})));
+    assert_eq!(codes(&exported(Ok(archive)).await.unwrap()), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn whose_fault_it_was_is_told_apart_when_an_export_stops() {
+    let stalled = EngineError::Protocol { doing: "exporting".to_owned(), reason: "it stopped".to_owned() };
+    assert!(matches!(exported(Err(stalled)).await, Err(CheckError::Engine(EngineError::Protocol { .. }))));
+    // More than a pipe holds: the engine cannot go on writing once we know that it is garbage.
+    let garbage = exported(Ok(vec![b'x'; 1 << 20])).await;
+    assert!(matches!(garbage, Err(CheckError::NotAnImage(_))), "{garbage:?}");
 }
 
 #[test]

@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use super::prepare::Asking;
 use super::workshop::{self, Workpiece};
 use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, LockVerb};
 use crate::commands::World;
+use crate::engine::Credentials;
 use crate::error::{Failure, Fault};
 use crate::lock::{Freshness, Lock};
 use crate::oci::{Digest, Platform, Reference};
+use crate::plan::{Mirror, Options};
+use crate::registry::distribution::{Distribution, Limits, RegistryError};
 use crate::resolve::{
     self,
     upstream::network::{Images, Network},
@@ -23,7 +27,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
         return check(&workpiece, platform, cli, world);
     }
     let catalog = Catalog::embedded()?;
-    let lock = make(&workpiece, platform, &catalog, world, &verb.source.mirror).await?;
+    let lock = make(&workpiece, platform, &catalog, world, &workshop::mirrors(&verb.source)?).await?;
     let text = lock.to_text();
     match workpiece.lock_path(platform) {
         Some(path) => {
@@ -70,19 +74,19 @@ pub(super) fn fresh(workpiece: &Workpiece, platform: Platform) -> Result<Option<
 pub(super) async fn for_build(
     workpiece: &Workpiece,
     platform: Platform,
-    locked: bool,
+    asking: Asking,
     catalog: &Catalog,
     world: &World,
-    mirrors: &[String],
+    mirrors: &[Mirror],
 ) -> Result<Lock, Failure> {
+    let forbidden = asking == Asking::Forbidden;
     match fresh(workpiece, platform)? {
-        Some(lock) if locked => Ok(lock),
-        None if locked => Err(missing(workpiece)),
-        Some(lock) if lock.unresolved().is_empty() => Ok(lock),
+        Some(lock) if forbidden || lock.unresolved().is_empty() => Ok(lock),
         Some(lock) => {
             let images = RegistryImages { world, mirrors: mirrors.to_vec() };
             Ok(resolve::pin(&lock, &network(catalog, world, &images)).await)
         }
+        None if forbidden => Err(missing(workpiece)),
         None => {
             let lock = make(workpiece, platform, catalog, world, mirrors).await?;
             if let Some(path) = workpiece.lock_path(platform) {
@@ -104,7 +108,7 @@ async fn make(
     platform: Platform,
     catalog: &Catalog,
     world: &World,
-    mirrors: &[String],
+    mirrors: &[Mirror],
 ) -> Result<Lock, Failure> {
     let images = RegistryImages { world, mirrors: mirrors.to_vec() };
     let upstream = network(catalog, world, &images);
@@ -123,13 +127,25 @@ fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Netw
 /// Asks registries for digests, with the user's logins.
 struct RegistryImages<'a> {
     world: &'a World,
-    mirrors: Vec<String>,
+    mirrors: Vec<Mirror>,
 }
 
 #[async_trait]
 impl Images for RegistryImages<'_> {
     async fn digest(&self, image: &Reference, platform: Platform) -> Result<Digest, String> {
-        let _ = (image, platform, self.world, &self.mirrors);
-        Err("x".into())
+        let asked = Options { mirrors: self.mirrors.clone(), ..Options::default() }.mirrored(image);
+        let credentials =
+            Credentials::from_docker(&self.world.environment()).map_err(|error| error.to_string())?;
+        let login = credentials.login(asked.registry()).await.map_err(|error| error.to_string())?;
+        let registry = Distribution::new(Limits { attempts: 2, ..Limits::default() }, None);
+        let found = registry.image_for(&asked, platform, login.as_ref()).await;
+        found.map(|image| image.named.digest).map_err(|error| match error {
+            // What stands in a lock is for everybody who reads it, not for this machine on this day.
+            RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => {
+                "out of reach when this was locked".to_owned()
+            }
+            RegistryError::Unauthorised { .. } => "it wanted a login when this was locked".to_owned(),
+            other => other.to_string(),
+        })
     }
 }

@@ -3,10 +3,12 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::SourceArgs;
 use crate::commands::World;
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Arch, Platform};
+use crate::plan::Mirror;
 use crate::recipe::{Recipe, Source, builtin};
 
 /// The recipe of a folder.
@@ -121,6 +123,15 @@ impl Workpiece {
             Failure::said(Fault::Input, error.to_string()).hint("write it again with `smp-image lock`")
         })
     }
+}
+
+/// Reads the mirrors that were given on the command line.
+pub(super) fn mirrors(source: &SourceArgs) -> Result<Vec<Mirror>, Failure> {
+    source
+        .mirror
+        .iter()
+        .map(|text| text.parse().map_err(|error| Failure::said(Fault::Usage, format!("--mirror: {error}"))))
+        .collect()
 }
 
 /// Writes `text` to `path` so that a reader sees the old file or the new one, never half of either.

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::engine::Environment;
+
 /// What a command sees of the machine.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -26,6 +28,12 @@ impl World {
         let terminal = io::stderr().is_terminal();
         let color = terminal && !env.contains_key("NO_COLOR");
         Ok(Self { env, folder: std::env::current_dir()?, terminal, color })
+    }
+
+    /// Returns the environment as the engine's room takes it.
+    pub fn environment(&self) -> Environment {
+        let text = |value: &OsString| value.to_str().map(str::to_owned);
+        self.env.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
     }
 
     /// Returns the text of an environment variable, if it is set, not empty and text.

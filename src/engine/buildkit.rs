@@ -27,6 +27,7 @@ use session::Session;
 pub(super) use progress::{TAIL, last_of_overwritten};
 pub(super) use solve::random_id;
 
+mod base;
 mod failure;
 mod progress;
 mod session;
@@ -43,13 +44,16 @@ const ALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_sec
 /// How long the last progress is waited for after the build has ended.
 const LAST_PROGRESS: Duration = Duration::from_secs(5);
 
+/// What requests say they are for; the connection alone decides where they go.
+const ORIGIN: &str = "http://localhost";
+
 /// Messages of BuildKit, such as the whole graph of a build, may be large.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Whether the engine behind `transport` builds with BuildKit.
 pub(super) async fn answers(transport: &Transport) -> Result<bool, EngineError> {
     let doing = "looking for BuildKit";
-    let (mut client, connection) = match control(transport, doing).await {
+    let (_, mut client, connection) = match control(transport, doing).await {
         Ok(control) => control,
         Err(EngineError::Api { .. }) => return Ok(false),
         Err(error) => return Err(error),
@@ -77,14 +81,15 @@ pub(super) async fn build(
     let session = Arc::new(Session::new(request, credentials.clone())?);
     let solve_request = solve::request(request, store, &id)?;
     let serving = serve(transport, &session, &id).await?;
-    let (mut client, connection) = control(transport, BUILDING).await.map_err(no_buildkit)?;
-    let mut watcher = client.clone();
+    let (http, mut client, connection) = control(transport, BUILDING).await.map_err(no_buildkit)?;
+    let mut observer = client.clone();
     let mut progress = Progress::new(events.clone());
 
     let work = async {
+        base::check(&http, client.clone(), &id, request).await?;
         let mut watch = Box::pin(async {
             // Nothing depends on progress: where it cannot be had, the build still ends in its own result.
-            let Ok(stream) = watcher.status(StatusRequest { r#ref: id.clone() }).await else { return };
+            let Ok(stream) = observer.status(StatusRequest { r#ref: id.clone() }).await else { return };
             let mut stream = stream.into_inner();
             while let Ok(Some(status)) = stream.message().await {
                 progress.take(status);
@@ -98,7 +103,7 @@ pub(super) async fn build(
         if !watched {
             let _late = tokio::time::timeout(LAST_PROGRESS, watch).await;
         }
-        solved
+        Ok(solved)
     };
     let gone = |reason: Option<String>| EngineError::Died {
         endpoint: transport.endpoint(),
@@ -106,7 +111,7 @@ pub(super) async fn build(
         reason: reason.unwrap_or_else(|| "it closed the connection".into()),
     };
     let solved = tokio::select! {
-        solved = work => solved,
+        solved = work => solved?,
         reason = serving => return Err(session.take_fault().unwrap_or_else(|| gone(reason))),
         reason = connection => return Err(session.take_fault().unwrap_or_else(|| gone(reason))),
     };
@@ -155,7 +160,7 @@ type Control = ControlClient<Http2>;
 async fn control(
     transport: &Transport,
     doing: &str,
-) -> Result<(Control, impl Future<Output = Option<String>>), EngineError> {
+) -> Result<(Http2, Control, impl Future<Output = Option<String>>), EngineError> {
     let stream = transport.upgrade("/grpc", "h2c", Vec::new(), doing).await?;
     let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -167,9 +172,10 @@ async fn control(
         .handshake(stream)
         .await
         .map_err(|error| transport.lost(doing, &error))?;
-    let client = ControlClient::with_origin(Http2(sender), Uri::from_static("http://localhost"))
+    let http = Http2(sender);
+    let client = ControlClient::with_origin(http.clone(), Uri::from_static(ORIGIN))
         .max_decoding_message_size(MESSAGE_LIMIT);
-    Ok((client, async move { connection.await.err().map(|error| super::transport::chain(&error)) }))
+    Ok((http, client, async move { connection.await.err().map(|error| super::transport::chain(&error)) }))
 }
 
 /// An HTTP/2 connection as tonic wants it.

@@ -24,7 +24,7 @@ mod output;
 const BUILDING: &str = "building";
 
 /// A `RUN` step may be silent for very long; the connection itself is what tells that an engine is gone.
-const SILENCE: Duration = Duration::from_secs(24 * 3600);
+const SILENCE: Duration = Duration::from_hours(24);
 
 /// Builds one image.
 pub(super) async fn build(

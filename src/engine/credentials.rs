@@ -59,8 +59,8 @@ impl std::fmt::Debug for Config {
 
 #[derive(Deserialize, Default)]
 struct Auth {
-    #[serde(default)]
-    auth: String,
+    #[serde(rename = "auth", default)]
+    basic: String,
     #[serde(rename = "identitytoken", default)]
     identity_token: String,
     #[serde(default)]
@@ -184,11 +184,11 @@ impl Auth {
                 password: Secret::new(self.identity_token.clone().into_bytes()),
             }));
         }
-        if self.auth.is_empty() {
+        if self.basic.is_empty() {
             let password = Secret::new(self.password.clone().into_bytes());
             return Ok((!self.username.is_empty()).then(|| Login { user: self.username.clone(), password }));
         }
-        let bytes = STANDARD.decode(self.auth.trim()).map_err(|_| "an `auth` is no base64".to_owned())?;
+        let bytes = STANDARD.decode(self.basic.trim()).map_err(|_| "an `auth` is no base64".to_owned())?;
         let text = String::from_utf8(bytes).map_err(|_| "an `auth` is no text".to_owned())?;
         let (user, password) =
             text.split_once(':').ok_or("an `auth` has no `:` between user and password")?;
@@ -226,7 +226,7 @@ fn read(path: &Path) -> Result<Option<Config>, String> {
     match std::fs::read(path) {
         Ok(text) => {
             let mut config: Config = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-            config.path = path.to_owned();
+            path.clone_into(&mut config.path);
             Ok(Some(config))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

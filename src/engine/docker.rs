@@ -38,11 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            answer: Duration::from_secs(60),
-            push: Duration::from_secs(300),
-            export: Duration::from_secs(1800),
-        }
+        Self { answer: Duration::from_mins(1), push: Duration::from_mins(5), export: Duration::from_mins(30) }
     }
 }
 
@@ -125,31 +121,56 @@ impl DockerEngine {
         self.store.get_or_try_init(ask).await.copied()
     }
 
-    /// Makes sure that what was built is for the platform that was asked for; removes it otherwise.
-    ///
-    /// Builders take a base image of one platform only as it is, whatever platform is asked for.
-    async fn checked(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
-        let id = built.id.to_string();
-        let found = match self.image(&id).await {
-            Ok(Some(image)) if image.platform == request.platform => return Ok(built),
-            Ok(Some(image)) => image.platform.to_string(),
-            Ok(None) => {
-                let reason = format!("it built {id} and does not know it");
-                return Err(EngineError::Protocol { doing: "looking at what was built".into(), reason });
+    /// Explains why the classic builder has no base image: it may have pulled one that is made for another platform, which it
+    /// then does not find.
+    async fn explained(&self, error: EngineError, request: &BuildRequest) -> EngineError {
+        let missing = matches!(error, EngineError::NotFound(_) | EngineError::Registry { .. });
+        let base = super::dockerfile::final_base(&request.dockerfile).filter(|_| missing);
+        let Some(image) = base else { return error };
+        match self.image(&image).await {
+            Ok(Some(local)) if local.platform != request.platform => {
+                EngineError::Platform { image, found: local.platform.to_string(), wanted: request.platform }
             }
-            Err(EngineError::Unsupported { reason, .. }) => reason,
-            Err(error) => return Err(error),
-        };
-        let names: Vec<String> = request.tags.iter().map(Reference::whole).collect();
-        for name in names.iter().chain(std::iter::once(&id)) {
-            match self.remove(name).await {
+            _ => error,
+        }
+    }
+
+    /// Makes sure that what was built is for the platform that was asked for; removes it otherwise.
+    async fn checked(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
+        let base = super::dockerfile::final_base(&request.dockerfile);
+        let id = built.id.to_string();
+        // The classic builder writes the wanted platform into an image of another one, but it leaves the base to look at.
+        let classic_base =
+            base.clone().filter(|base| request.dialect == Dialect::Classic && base != "scratch");
+        for name in std::iter::once(id.clone()).chain(classic_base) {
+            let found = match self.image(&name).await {
+                Ok(Some(image)) if image.platform == request.platform => continue,
+                Ok(Some(image)) => image.platform.to_string(),
+                Ok(None) if name == id => {
+                    let reason = format!("it built {id} and does not know it");
+                    return Err(EngineError::Protocol { doing: "looking at what was built".into(), reason });
+                }
+                Ok(None) => continue,
+                Err(EngineError::Unsupported { reason, .. }) => reason,
+                Err(error) => return Err(error),
+            };
+            self.discard(request, &built).await?;
+            let image = base.unwrap_or_else(|| "the base image".into());
+            return Err(EngineError::Platform { image, found, wanted: request.platform });
+        }
+        Ok(built)
+    }
+
+    /// Removes what was built under all of its names.
+    async fn discard(&self, request: &BuildRequest, built: &Built) -> Result<(), EngineError> {
+        let names = request.tags.iter().map(Reference::whole);
+        for name in names.chain(std::iter::once(built.id.to_string())) {
+            match self.remove(&name).await {
                 Ok(()) | Err(EngineError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let base = super::dockerfile::final_base(&request.dockerfile);
-        let image = base.unwrap_or_else(|| "the base image".into());
-        Err(EngineError::Platform { image, found, wanted: request.platform })
+        Ok(())
     }
 }
 
@@ -199,7 +220,10 @@ impl Engine for DockerEngine {
                 super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
             }
             Dialect::Classic => {
-                super::classic::build(&self.transport, &self.credentials, request, events).await?
+                match super::classic::build(&self.transport, &self.credentials, request, events).await {
+                    Ok(built) => built,
+                    Err(error) => return Err(self.explained(error, request).await),
+                }
             }
         };
         self.checked(request, built).await

@@ -72,7 +72,8 @@ pub(super) fn lines_of_step(text: &str, name: &str) -> Option<(u32, u32)> {
     in_stage.or(candidates.first()).map(|it| it.lines)
 }
 
-/// Returns the images that the stages start from, in order; earlier stages, `scratch` and variables are not among them.
+/// Returns the images that the stages start from for the platform of the result, in order; earlier stages, `scratch`, variables
+/// and stages for a platform of their own are not among them.
 pub(super) fn base_images(text: &str) -> Vec<String> {
     let mut stages: Vec<String> = Vec::new();
     let mut images = Vec::new();
@@ -80,7 +81,8 @@ pub(super) fn base_images(text: &str) -> Vec<String> {
         let image =
             instruction.rest.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default();
         let known = stages.iter().any(|stage| stage.eq_ignore_ascii_case(image));
-        if !known && image != "scratch" && !image.contains('$') && !image.is_empty() {
+        let own_platform = instruction.rest.split_whitespace().any(|word| word.starts_with("--platform="));
+        if !known && !own_platform && image != "scratch" && !image.contains('$') && !image.is_empty() {
             images.push(image.to_owned());
         }
         stages.push(instruction.stage);
@@ -211,7 +213,10 @@ mod tests {
     #[test]
     fn the_base_of_the_result_is_found_through_its_stages() {
         assert_eq!(final_base(TEXT).as_deref(), Some("debian:trixie"));
-        assert_eq!(base_images(TEXT), ["debian:trixie"]);
+        assert_eq!(
+            base_images("FROM --platform=linux/arm64 x\nFROM a:1 AS b\nFROM B\nFROM $V\nFROM scratch"),
+            ["a:1"]
+        );
         assert_eq!(final_base("RUN x"), None);
     }
 }

@@ -53,10 +53,12 @@ pub enum Asked {
     Remove(String),
 }
 
+type BuildResult = Result<(Built, ImageInfo), EngineError>;
+
 #[derive(Debug, Default)]
 struct Script {
     images: BTreeMap<String, ImageInfo>,
-    builds: VecDeque<(Vec<Event>, Result<(Built, ImageInfo), EngineError>)>,
+    builds: VecDeque<(Vec<Event>, BuildResult)>,
     runs: VecDeque<Result<RunResult, EngineError>>,
     pushes: VecDeque<(Vec<Event>, Result<Pushed, EngineError>)>,
     exports: VecDeque<Result<Vec<u8>, EngineError>>,

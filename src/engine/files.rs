@@ -16,6 +16,9 @@ pub(super) use walk::Choice;
 
 use super::{Context, EngineError};
 
+/// The file in a context that names what stays behind.
+pub(super) const IGNORE: &str = ".dockerignore";
+
 /// A tree of files. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Files {

@@ -41,6 +41,21 @@ pub(super) fn refused(status: u16, message: String, doing: &str) -> EngineError 
     EngineError::Api { doing: doing.to_owned(), status, message }
 }
 
+/// Returns what an image is made for, where `message` says that this is not what was asked for.
+pub(super) fn foreign(message: &str) -> Option<String> {
+    let known = [
+        "does not match the specified platform",
+        "exec format error",
+        "no matching manifest",
+        "no match for platform",
+    ];
+    if !known.iter().any(|words| message.contains(words)) {
+        return None;
+    }
+    let actual = message.split_once("actual: ").map(|(_, rest)| rest.trim_end_matches([')', '.']).to_owned());
+    Some(actual.unwrap_or_else(|| "made for another architecture".to_owned()))
+}
+
 /// Sorts the words of a registry about `image`.
 pub(super) fn refused_by_registry(image: &str, message: String) -> EngineError {
     let registry = image
@@ -49,7 +64,7 @@ pub(super) fn refused_by_registry(image: &str, message: String) -> EngineError {
     let lower = message.to_ascii_lowercase();
     let unauthorised = [
         "unauthorized",
-        "401",
+        "401 unauthorized",
         "403 forbidden",
         "access denied",
         "access is denied",

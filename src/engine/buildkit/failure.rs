@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::progress::{Progress, Step};
 use crate::engine::dockerfile;
-use crate::engine::http::{NO_SPACE, refused_by_registry};
+use crate::engine::http::{NO_SPACE, foreign, refused_by_registry};
 use crate::engine::{BuildRequest, EngineError, StepFailure};
 
 /// Returns what `status` means; nothing where it is not BuildKit's but that of a broken connection.
@@ -22,7 +22,7 @@ pub(super) fn of(status: &tonic::Status, request: &BuildRequest, progress: &Prog
     }
     let failed = details.vertex.as_deref().and_then(|id| progress.step(id)).or_else(|| progress.failed());
     Some(
-        foreign(&message, request, failed)
+        other_platform(&message, request, failed)
             .or_else(|| registry(&message, failed))
             .or_else(|| step(&message, request, failed, &details))
             .unwrap_or_else(|| whole(status.code(), message, &details)),
@@ -89,18 +89,12 @@ fn lines(value: &[u8]) -> Option<(u32, u32)> {
         #[serde(default)]
         line: u32,
     }
-    let ranges: Vec<(u32, u32)> = match serde_json::from_slice::<Json>(value) {
-        Ok(json) => json.ranges.iter().map(|range| (range.start.line, range.end.line)).collect(),
-        Err(_) => {
-            let line =
-                |at: Option<pb::Position>| at.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default();
-            Source::decode(value)
-                .ok()?
-                .ranges
-                .iter()
-                .map(|range| (line(range.start), line(range.end)))
-                .collect()
-        }
+    let ranges: Vec<(u32, u32)> = if let Ok(json) = serde_json::from_slice::<Json>(value) {
+        json.ranges.iter().map(|range| (range.start.line, range.end.line)).collect()
+    } else {
+        let line =
+            |at: Option<pb::Position>| at.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default();
+        Source::decode(value).ok()?.ranges.iter().map(|range| (line(range.start), line(range.end))).collect()
     };
     let first = ranges.iter().map(|range| range.0).min()?;
     let last = ranges.iter().map(|range| range.1).max()?;
@@ -134,20 +128,14 @@ fn exit(value: &[u8]) -> Option<i64> {
 }
 
 /// A base image for another platform: named by the registry, or noticed when its shell does not start.
-fn foreign(message: &str, request: &BuildRequest, failed: Option<&Step>) -> Option<EngineError> {
-    // Both runtimes' words, old and new, for a file that the kernel cannot execute; a shell's own words differ in their capital.
-    const NOT_FOR_US: &str = "exec format error";
-    let in_output = || failed.is_some_and(|step| step.tail.iter().any(|line| line.contains(NOT_FOR_US)));
-    let no_match =
-        message.contains("no match for platform in manifest") || message.contains("no matching manifest for");
-    if !no_match && !message.contains(NOT_FOR_US) && !in_output() {
-        return None;
-    }
-    let named = if no_match { image_of(message, failed) } else { None };
+fn other_platform(message: &str, request: &BuildRequest, failed: Option<&Step>) -> Option<EngineError> {
+    let in_output = || failed.and_then(|step| step.tail.iter().find_map(|line| foreign(line)));
+    let found = foreign(message).or_else(in_output)?;
+    let named = if message.contains("no match") { image_of(message, failed) } else { None };
     let image = named.or_else(|| dockerfile::final_base(&request.dockerfile));
     Some(EngineError::Platform {
         image: image.unwrap_or_else(|| "the base image".into()),
-        found: "made for another architecture".into(),
+        found,
         wanted: request.platform,
     })
 }

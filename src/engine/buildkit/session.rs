@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::solve::DOCKERFILE;
 use super::sync;
 use crate::engine::credentials::{Credentials, IDENTITY_TOKEN_USER};
-use crate::engine::files::Files;
+use crate::engine::files::{Files, IGNORE};
 use crate::engine::{BuildRequest, EngineError, Secret};
 use crate::oci::Digest;
 
@@ -130,7 +130,8 @@ impl FileSync for Service {
     ) -> Result<Response<Self::DiffCopyStream>, Status> {
         let asked = sync::Asked::of(request.metadata());
         let (files, counted) = match asked.folder.as_str() {
-            "context" => (&self.0.context, true),
+            // The ignore file comes first and each time anew; what it leaves of the context is what counts.
+            "context" => (&self.0.context, !asked.choice.is_only(IGNORE)),
             "dockerfile" => (&self.0.dockerfile, false),
             other => return Err(Status::not_found(format!("no access to a folder `{other}`"))),
         };

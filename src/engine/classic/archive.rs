@@ -10,12 +10,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::engine::EngineError;
-use crate::engine::files::{Choice, Entry, Files, Kind, Patterns};
+use crate::engine::files::{Choice, Entry, Files, IGNORE, Kind, Patterns};
 
 /// The Dockerfile's name in the archive; `.dockerignore` keeps it out of what `COPY` sees.
 pub(super) const DOCKERFILE: &str = ".smp-image.Dockerfile";
-
-const IGNORE: &str = ".dockerignore";
 
 /// Bytes of one piece. Eight of them are under way at most.
 const PIECE: usize = 128 * 1024;

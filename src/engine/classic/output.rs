@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::engine::buildkit::{TAIL, last_of_overwritten};
 use crate::engine::dockerfile::{Instruction, instructions};
-use crate::engine::http::{NO_SPACE, refused_by_registry};
+use crate::engine::http::{NO_SPACE, foreign, refused_by_registry};
 use crate::engine::{BuildRequest, EngineError, Event, Events, StepCount, StepFailure, dockerfile};
 use crate::oci::Digest;
 
@@ -169,14 +169,10 @@ impl<'a> Reader<'a> {
         };
         let lines =
             step.number.checked_sub(1).and_then(|index| self.instructions.get(index)).map(|it| it.lines);
-        let foreign = |line: &String| line.contains("exec format error");
-        if foreign(&message) || step.tail.iter().any(foreign) || message.contains("no matching manifest") {
-            return EngineError::Platform {
-                image: dockerfile::final_base(&self.request.dockerfile)
-                    .unwrap_or_else(|| "the base image".into()),
-                found: "made for another architecture".into(),
-                wanted: self.request.platform,
-            };
+        if let Some(found) = foreign(&message).or_else(|| step.tail.iter().find_map(|line| foreign(line))) {
+            let image =
+                dockerfile::final_base(&self.request.dockerfile).unwrap_or_else(|| "the base image".into());
+            return EngineError::Platform { image, found, wanted: self.request.platform };
         }
         let mut words = step.name.split_whitespace();
         if words.next().is_some_and(|word| word.eq_ignore_ascii_case("FROM")) {

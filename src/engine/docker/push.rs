@@ -1,5 +1,8 @@
 //! Pushing through the engine, read by ourselves: per-layer progress, the digest, and a limit on silence.
 
+use std::collections::HashMap;
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
@@ -73,18 +76,43 @@ pub(super) async fn push(
     }
     let mut lines = Lines::new(Chunks::new(response.into_body(), &engine.transport, &doing, limit));
     let mut pushed = None;
+    let mut layers = Layers { last: HashMap::new(), moved: Instant::now() };
     while let Some(line) = lines.next::<Line>().await? {
         if !line.error.is_empty() {
             return Err(refused(name, line.error));
         }
         pushed = digest(&line, tag).or(pushed);
-        if !line.id.is_empty() && !line.status.is_empty() && line.id != tag {
+        if layers.moved_by(&line) {
             let progress = line.progress.unwrap_or_default();
             let (current, total) = (progress.current.unwrap_or(0), progress.total.unwrap_or(0));
-            let _unheard = events.send(Event::Layer { id: line.id, status: line.status, current, total });
+            if !line.id.is_empty() && !line.status.is_empty() && line.id != tag {
+                let _unheard = events.send(Event::Layer { id: line.id, status: line.status, current, total });
+            }
+        } else if layers.moved.elapsed() > limit {
+            return Err(EngineError::Stalled { doing, limit });
         }
     }
     pushed.ok_or_else(|| EngineError::Protocol { doing, reason: "the push ended without a digest".into() })
+}
+
+/// What was last said of each layer. The containerd store repeats itself ten times a second, also when nothing moves.
+struct Layers {
+    last: HashMap<String, (String, u64)>,
+    moved: Instant,
+}
+
+impl Layers {
+    /// Notes a line, and whether it says something new.
+    fn moved_by(&mut self, line: &Line) -> bool {
+        let current = line.progress.as_ref().and_then(|progress| progress.current).unwrap_or(0);
+        let now = (line.status.clone(), current);
+        let moved = self.last.get(&line.id) != Some(&now);
+        if moved {
+            self.last.insert(line.id.clone(), now);
+            self.moved = Instant::now();
+        }
+        moved
+    }
 }
 
 /// Returns the header with a login: base64 in the alphabet for addresses, which the engine insists on.
@@ -111,10 +139,7 @@ fn refused(name: &Reference, message: String) -> EngineError {
     if message.contains(NO_SPACE) {
         return EngineError::NoSpace(message);
     }
-    let local = ["does not exist locally", "tag does not exist", "No such image", "content digest"];
-    if local.iter().any(|words| message.contains(words)) && message.ends_with("not found")
-        || message.contains("does not exist locally")
-    {
+    if message.contains("does not exist locally") || message.starts_with("tag does not exist") {
         return EngineError::NotFound(name.whole());
     }
     match refused_by_registry(&name.whole(), message.clone()) {

@@ -14,6 +14,7 @@ use hyper::{Method, Request};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{DockerEngine, not_found};
+use crate::engine::http::foreign;
 use crate::engine::transport::Transport;
 use crate::engine::{EngineError, Gpus, RunRequest, RunResult};
 
@@ -29,7 +30,7 @@ pub(super) async fn run(engine: &DockerEngine, request: &RunRequest) -> Result<R
     let name = format!("smp-image-{}", crate::engine::buildkit::random_id());
     let container = Container { transport: engine.transport.clone(), name, gone: false };
     let mut output = Output::default();
-    let result = watched(engine, request, &container.name, &mut output).await;
+    let result = Box::pin(watched(engine, request, &container.name, &mut output)).await;
     container.remove(engine).await.and(result)
 }
 
@@ -79,7 +80,8 @@ async fn watched(
     let doing = format!("running a container of {}", request.image);
     let options =
         CreateContainerOptionsBuilder::new().name(name).platform(&request.platform.to_string()).build();
-    let created = engine.ask(&doing, engine.docker.create_container(Some(options), body(request))).await;
+    let created =
+        engine.ask(&doing, Box::pin(engine.docker.create_container(Some(options), body(request)))).await;
     created.map_err(|error| refused(error, request))?;
     // Attached before it starts, or the first lines would be lost.
     let attach = AttachContainerOptionsBuilder::new()
@@ -190,14 +192,8 @@ fn refused(error: EngineError, request: &RunRequest) -> EngineError {
     if gpus.iter().any(|words| message.contains(words)) {
         return EngineError::Unsupported { what: "give a container GPUs".into(), reason: message.clone() };
     }
-    if message.contains("does not match the specified platform") || message.contains("exec format error") {
-        let actual =
-            message.split_once("actual: ").map(|(_, rest)| rest.trim_end_matches([')', '.']).to_owned());
-        return EngineError::Platform {
-            image: request.image.clone(),
-            found: actual.unwrap_or_else(|| "made for another architecture".into()),
-            wanted: request.platform,
-        };
+    if let Some(found) = foreign(message) {
+        return EngineError::Platform { image: request.image.clone(), found, wanted: request.platform };
     }
     if message.contains("No such image") || message.contains("does not provide the specified platform") {
         return not_found(error, &request.image);
@@ -244,8 +240,10 @@ impl Drop for Container {
         let work = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
-            let _too_late =
-                runtime.block_on(tokio::time::timeout(Duration::from_secs(15), remove(&transport, &name)));
+            runtime.block_on(async {
+                let _too_late =
+                    tokio::time::timeout(Duration::from_secs(15), remove(&transport, &name)).await;
+            });
         });
         let _panicked = work.join();
     }

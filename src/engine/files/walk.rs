@@ -18,6 +18,14 @@ pub(crate) struct Choice {
     pub(crate) follow: Vec<String>,
 }
 
+impl Choice {
+    /// Whether it is the one file `path`. Old builders name it as what is included, new ones as what is followed.
+    pub(crate) fn is_only(&self, path: &str) -> bool {
+        let named = if self.follow.is_empty() { &self.include } else { &self.follow };
+        *named == [path] && (self.include.is_empty() || self.follow.is_empty())
+    }
+}
+
 impl Files {
     /// Calls `take` with each chosen entry, a folder before what is in it, names in byte order.
     ///

@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::RegistryError;
+use crate::registry::reason::{certificate_fault, root};
 
 /// What a registry answered with success.
 #[derive(Debug)]
@@ -190,36 +191,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let moment = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Duration::try_from(moment.duration_since(jiff::Timestamp::now())).unwrap_or_default())
-}
-
-/// Returns the innermost reason of an error, which says what the outer ones hide.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// Returns what is wrong with the other side's certificate, if that is why the connection failed.
-fn certificate_fault(error: &reqwest::Error) -> Option<String> {
-    let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = current {
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
-            let wrapped = inner.downcast_ref::<std::io::Error>()?.get_ref()?;
-            wrapped.downcast_ref::<rustls::Error>()
-        });
-        if let Some(rustls::Error::InvalidCertificate(fault)) = tls {
-            return Some(match fault {
-                rustls::CertificateError::UnknownIssuer => {
-                    "it is signed by an authority that this machine does not know".to_owned()
-                }
-                other => other.to_string(),
-            });
-        }
-        current = inner.source();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Url};
 
 use super::RegistryError;
@@ -13,6 +13,7 @@ use super::answer::{self, Answer, Failure, Question};
 use super::patience::{self, Limits};
 use crate::engine::Login;
 use crate::oci::Reference;
+use crate::registry::reason::check_bundle;
 
 /// The connections to registries, made when they are first needed.
 #[derive(Debug)]
@@ -154,11 +155,18 @@ impl Transport {
             Challenge::Basic => Ok(basic),
             Challenge::Bearer { realm, service, scope } => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", question.repository));
-                let service_url = access::token_url(&realm, service.as_deref(), &scope);
-                let mut building = self.client(&service_url).map_err(Failure::fatal)?.get(service_url);
-                if let Some(value) = basic {
-                    building = building.header(AUTHORIZATION, value);
-                }
+                let form = login.and_then(|login| access::identity_form(login, service.as_deref(), &scope));
+                let building = match form {
+                    Some(form) => {
+                        let post = self.client(&realm).map_err(Failure::fatal)?.post(realm);
+                        post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+                    }
+                    None => {
+                        let address = access::token_url(&realm, service.as_deref(), &scope);
+                        let get = self.client(&address).map_err(Failure::fatal)?.get(address);
+                        basic.into_iter().fold(get, |get, value| get.header(AUTHORIZATION, value))
+                    }
+                };
                 let response = building.send().await.map_err(|error| answer::broken(&error, question))?;
                 let answer = Answer::read(response, Question { at_most: TOKEN_LIMIT, ..question }).await?;
                 access::token_header(&answer.body).map(Some).map_err(refuse)
@@ -199,11 +207,8 @@ impl Transport {
             builder = builder.no_proxy();
         }
         if let Some(pem) = &self.ca_bundle {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(trust)?;
-            if certificates.is_empty() {
-                return Err(RegistryError::Trust("the bundle has no PEM certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
+            check_bundle(pem).map_err(RegistryError::Trust)?;
+            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(trust)?);
         }
         builder.build().map_err(trust)
     }

@@ -6,7 +6,7 @@ use smp_image::engine::{Login, Secret};
 use smp_image::oci::{Digest, Platform, Reference, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
 use smp_image::registry::manifest::Content;
-use wiremock::matchers::{header, method, path, query_param};
+use wiremock::matchers::{body_string, header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 const MANIFEST_PATH: &str = "/v2/team/app/manifests/1";
@@ -157,6 +157,32 @@ async fn a_token_is_fetched_from_the_service_that_the_registry_names() {
         .mount(&server)
         .await;
     door().manifest(&reference(&server), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_for_a_token() {
+    let server = MockServer::start().await;
+    let challenge = format!("Bearer realm=\"{}/token\",service=\"acr\"", server.uri());
+    Mock::given(header("Authorization", "Bearer secret"))
+        .respond_with(answer(&manifest(), media_type::DOCKER_MANIFEST))
+        .mount(&server)
+        .await;
+    let form = "grant_type=refresh_token&client_id=smp-image&service=acr&scope=repository%3Ateam%2Fapp%3Apull&refresh_token=a%2Fb";
+    Mock::given(method("POST"))
+        .and(path("/token"))
+        .and(body_string(form))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(serde_json::json!({ "access_token": "secret" })),
+        )
+        .mount(&server)
+        .await;
+    Mock::given(path(MANIFEST_PATH))
+        .respond_with(ResponseTemplate::new(401).insert_header("WWW-Authenticate", challenge.as_str()))
+        .with_priority(9)
+        .mount(&server)
+        .await;
+    let login = Login { user: "<token>".to_owned(), password: Secret::new(*b"a/b") };
+    door().manifest(&reference(&server), Some(&login)).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,201 @@
+//! `smp-image build`: recognises an unchanged image, else builds it.
+
+use std::collections::BTreeMap;
+
+use super::prepare::{INPUTS, Prepared, prepare};
+use super::progress::Watcher;
+use super::{docker, output};
+use crate::cli::{Build, BuildArgs, Cli};
+use crate::commands::World;
+use crate::engine::{BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
+use crate::error::{Failure, Fault};
+use crate::oci::{Dialect, Digest, Platform, Reference};
+use crate::render::Builder;
+use crate::report::Report;
+use crate::verdict::Subject;
+
+/// The first engine whose BuildKit knows `COPY --link`.
+const LINK_SINCE: u64 = 23;
+
+/// An image that is there now, with everything that led to it.
+pub(super) struct Image {
+    /// Recipe, lock and plan.
+    pub(super) prepared: Prepared,
+    /// Its first name.
+    pub(super) reference: Reference,
+    /// What the engine calls it.
+    pub(super) id: Digest,
+    /// How it came to be.
+    pub(super) origin: Origin,
+}
+
+/// How an image came to be.
+pub(super) enum Origin {
+    /// It was there, made from the same inputs.
+    Unchanged,
+    /// It was built.
+    Built(Built),
+}
+
+pub(super) async fn run(verb: &Build, cli: &Cli, world: &World) -> Result<(), Failure> {
+    let engine = docker::connect(&verb.build.engine, world)?;
+    let image = build(&verb.build, &engine, cli, world).await?;
+    output::print(&image.report(), cli, world)
+}
+
+/// Builds the image that `arguments` ask for, unless it is there.
+pub(super) async fn build(
+    arguments: &BuildArgs,
+    engine: &DockerEngine,
+    cli: &Cli,
+    world: &World,
+) -> Result<Image, Failure> {
+    let info = engine.info().await?;
+    let machine = (Some(info.memory), Some(info.processors));
+    let prepared =
+        prepare(&arguments.recipe, &arguments.source, (&arguments.lock).into(), machine, world).await?;
+    if arguments.lock.locked {
+        refuse_open_pins(&prepared)?;
+    }
+    if !cli.quiet {
+        prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
+    }
+    let builder = builder(arguments.dialect, &info)?;
+    let dockerfile = prepared.dockerfile(builder)?;
+    let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
+    let tags = tags(arguments, &prepared)?;
+    let platform = prepared.plan.target.platform;
+    if !arguments.refresh
+        && !arguments.no_cache
+        && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
+    {
+        return Ok(Image { prepared, reference: tags[0].clone(), id, origin: Origin::Unchanged });
+    }
+    let context = match prepared.workpiece.recipe.copy.is_empty() {
+        true => Context::Empty,
+        false => Context::Folder(prepared.workpiece.folder(world)),
+    };
+    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let request = BuildRequest {
+        source_date_epoch: Some(prepared.epoch(world)),
+        dockerfile,
+        context,
+        platform,
+        tags,
+        labels,
+        args: BTreeMap::new(),
+        secrets: secrets.map(|bundle| ("ca-bundle".to_owned(), bundle)).into_iter().collect(),
+        profile: arguments.profile,
+        network: arguments.network.clone(),
+        no_cache: arguments.no_cache,
+        dialect: builder.dialect,
+    };
+    let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
+    let built = engine.build(&request, watcher.events()).await;
+    watcher.finish().await;
+    let built = built.map_err(|error| with_source(error, &request.dockerfile))?;
+    Ok(Image { prepared, reference: request.tags[0].clone(), id: built.id, origin: Origin::Built(built) })
+}
+
+impl Image {
+    /// Returns the image as a verdict takes it.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            reference: self.reference.whole(),
+            id: self.id,
+            platform: self.prepared.plan.target.platform,
+        }
+    }
+
+    /// Returns the beginning of a report about it.
+    pub(super) fn report(&self) -> Report {
+        let mut report = output::about(self.subject());
+        report.recipe = Some(self.prepared.plan.recipe.to_string());
+        if let Origin::Built(built) = &self.origin {
+            report.build = Some(built.clone());
+        }
+        report
+    }
+}
+
+/// Returns for which builder the Dockerfile is written: the one asked for, else BuildKit where the engine has it.
+fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure> {
+    let dialect = match (asked, info.buildkit) {
+        (Some(Dialect::Buildkit), false) => {
+            return Err(Failure::said(
+                Fault::Machine,
+                format!("the engine {} has no BuildKit", info.version),
+            )
+            .hint("leave --dialect away, or say --dialect classic"));
+        }
+        (Some(dialect), _) => dialect,
+        (None, true) => Dialect::Buildkit,
+        (None, false) => Dialect::Classic,
+    };
+    let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
+    Ok(Builder { dialect, link })
+}
+
+/// With `--locked` a build must be the same tomorrow: a base that is only a name can move.
+fn refuse_open_pins(prepared: &Prepared) -> Result<(), Failure> {
+    let open = prepared.lock.unresolved();
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; "))).hint(
+        format!(
+            "lock again where the network reaches it: smp-image lock {}",
+            prepared.workpiece.source.origin
+        ),
+    ))
+}
+
+fn tags(arguments: &BuildArgs, prepared: &Prepared) -> Result<Vec<Reference>, Failure> {
+    let default = format!("smp-image/{}:latest", prepared.plan.recipe);
+    let asked = if arguments.tag.is_empty() { std::slice::from_ref(&default) } else { &arguments.tag[..] };
+    asked
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|error| Failure::said(Fault::Usage, format!("--tag {text}: {error}")))
+        })
+        .collect()
+}
+
+/// Returns the image that has every name asked for and was made from the same inputs, if there is one.
+async fn unchanged(
+    engine: &DockerEngine,
+    tags: &[Reference],
+    labels: &BTreeMap<String, String>,
+    platform: Platform,
+) -> Result<Option<Digest>, EngineError> {
+    let mut found = None;
+    for tag in tags {
+        match engine.image(&tag.whole()).await? {
+            Some(image) if image.platform == platform && image.labels.get(INPUTS) == labels.get(INPUTS) => {
+                found = Some(image.id);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(found)
+}
+
+/// Adds the lines of the Dockerfile at which a build failed.
+fn with_source(error: EngineError, dockerfile: &str) -> Failure {
+    let lines = match &error {
+        EngineError::Step(step) => step.lines,
+        EngineError::Dockerfile { line, .. } if *line > 0 => Some((*line, *line)),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    let Some((first, last)) = lines else { return failure };
+    let shown: Vec<String> = dockerfile
+        .lines()
+        .enumerate()
+        .map(|(index, text)| (index + 1, text))
+        .filter(|(number, _)| (first as usize..=last as usize).contains(number))
+        .map(|(number, text)| format!("{number:>4} | {text}"))
+        .collect();
+    failure.hint(format!("the step that failed:\n{}", shown.join("\n")))
+}

@@ -1,0 +1,83 @@
+//! Which engine is meant, and the first words with it.
+
+use std::path::PathBuf;
+
+use crate::cli::{EngineArgs, GpuArg};
+use crate::commands::World;
+use crate::engine::{Credentials, DockerEngine, Endpoint, Engine as _, Gpus, ImageInfo, Secret};
+use crate::error::{Failure, Fault};
+use crate::oci::Platform;
+
+/// Where a machine keeps the certificates that it trusts, most Linux distributions and macOS.
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Connects to the engine that the arguments, the environment or Docker's configuration name.
+pub(super) fn connect(arguments: &EngineArgs, world: &World) -> Result<DockerEngine, Failure> {
+    let environment = world.environment();
+    let endpoint = Endpoint::find(&environment, arguments.host.as_deref(), arguments.context.as_deref())?;
+    let credentials = Credentials::from_docker(&environment)?;
+    Ok(DockerEngine::connect(&endpoint, credentials)?)
+}
+
+/// Finds an image in the engine and makes sure that it is made for `platform`.
+pub(super) async fn image(
+    engine: &DockerEngine,
+    name: &str,
+    platform: Platform,
+) -> Result<ImageInfo, Failure> {
+    let image = engine.image(name).await?.ok_or_else(|| {
+        Failure::said(Fault::Usage, format!("the engine has no image `{name}`"))
+            .hint("`docker image ls` lists what it has; `docker pull` brings one from a registry")
+    })?;
+    if image.platform != platform {
+        return Err(Failure::said(Fault::Usage, format!("{name} is {}, not {platform}", image.platform))
+            .hint(format!("say --arch {}", image.platform.arch.name())));
+    }
+    Ok(image)
+}
+
+/// Returns the GPUs that probes get: those that were asked for, or those that this engine's machine seems to have.
+pub(super) fn gpus(asked: GpuArg, world: &World) -> Gpus {
+    let all_through_cdi = || Gpus::Cdi(vec!["nvidia.com/gpu=all".to_owned()]);
+    match asked {
+        GpuArg::None => Gpus::None,
+        GpuArg::Nvidia => Gpus::NvidiaRuntime,
+        GpuArg::Cdi => all_through_cdi(),
+        GpuArg::Auto if world.path("/etc/cdi/nvidia.yaml").exists() => all_through_cdi(),
+        GpuArg::Auto if world.path("/dev/nvidiactl").exists() => Gpus::NvidiaRuntime,
+        GpuArg::Auto => Gpus::None,
+    }
+}
+
+/// Returns the certificates that downloads in the build trust: those that were named, else those of this machine, where a company's
+/// private authority would be. They reach the build as a secret and never a layer.
+pub(super) fn ca_bundle(asked: Option<&PathBuf>, world: &World) -> Result<Option<Secret>, Failure> {
+    if let Some(path) = asked {
+        if path.as_os_str() == "none" {
+            return Ok(None);
+        }
+        let path = world.path(path);
+        return read(&path).map(Some).map_err(|error| {
+            Failure::said(
+                Fault::Usage,
+                format!("cannot read the certificates in {}: {error}", path.display()),
+            )
+            .hint("--ca-bundle takes a PEM file, or `none`")
+        });
+    }
+    let named = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]
+        .into_iter()
+        .filter_map(|name| world.var(name));
+    let candidates = named.chain(SYSTEM_BUNDLES.iter().copied());
+    Ok(candidates.map(|path| world.path(path)).find_map(|path| read(&path).ok()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+fn read(path: &std::path::Path) -> std::io::Result<Secret> {
+    std::fs::read(path).map(Secret::new)
+}

@@ -1,0 +1,40 @@
+//! The report at the end, on standard output, in the format that was asked for.
+
+use crate::cli::{Cli, Format};
+use crate::commands::World;
+use crate::error::{Failure, Fault};
+use crate::report::{self, Report, ReportError};
+use crate::verdict::Subject;
+
+/// Returns a report about `image` that says nothing yet.
+pub(super) fn about(image: Subject) -> Report {
+    Report {
+        format: report::FORMAT,
+        tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
+        recipe: None,
+        image,
+        build: None,
+        inspection: None,
+        probes: None,
+        verdict: None,
+        push: None,
+    }
+}
+
+/// Prints `report`.
+pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Failure> {
+    let text = match cli.format {
+        Format::Text => {
+            report::text::render(report, report::text::Style { colour: world.color, ..Default::default() })
+        }
+        Format::Json => report::json::render(report)?,
+        Format::Junit => report::junit::render(report)?,
+    };
+    world.print(&text).map_err(super::failure::stdout)
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        Self::said(Fault::Defect, error.to_string())
+    }
+}

@@ -1,0 +1,162 @@
+//! From what was said on the command line to a plan and a Dockerfile for one builder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::Digest as _;
+
+use super::lock;
+use super::workshop::{self, Workpiece};
+use crate::catalog::Catalog;
+use crate::cli::{LockArgs, RecipeArgs, SourceArgs};
+use crate::commands::World;
+use crate::error::{Failure, Fault};
+use crate::lock::Lock;
+use crate::oci::{Digest, Platform, Profile};
+use crate::plan::{Options, Plan};
+use crate::recipe::Recipe;
+use crate::render::{self, Builder};
+
+/// The label that holds the digest of everything that went into an image.
+pub(super) const INPUTS: &str = "dev.smp-image.inputs";
+
+/// Everything that is known before anything is built.
+pub(super) struct Prepared {
+    /// The recipe and where it lies.
+    pub(super) workpiece: Workpiece,
+    /// Its lock.
+    pub(super) lock: Lock,
+    /// The plan.
+    pub(super) plan: Plan,
+}
+
+/// How far the lock may be brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Missing locks are made, open pins are asked for.
+    Allowed,
+    /// Nobody is asked.
+    Forbidden,
+}
+
+impl From<&LockArgs> for Asking {
+    fn from(arguments: &LockArgs) -> Self {
+        if arguments.locked { Self::Forbidden } else { Self::Allowed }
+    }
+}
+
+/// Reads recipe and lock and makes the plan.
+pub(super) async fn prepare(
+    arguments: &RecipeArgs,
+    source: &SourceArgs,
+    asking: Asking,
+    builder: (Option<u64>, Option<u64>),
+    world: &World,
+) -> Result<Prepared, Failure> {
+    let workpiece = workshop::recipe(arguments.recipe.as_deref(), world)?;
+    let platform = Platform { arch: arguments.arch };
+    let catalog = Catalog::embedded()?;
+    let mirrors = workshop::mirrors(source)?;
+    let lock = lock::for_build(&workpiece, platform, asking, &catalog, world, &mirrors).await?;
+    let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
+    let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
+    Ok(Prepared { workpiece, lock, plan })
+}
+
+impl Prepared {
+    /// Returns the Dockerfile for `builder`.
+    pub(super) fn dockerfile(&self, builder: Builder) -> Result<String, Failure> {
+        render::render(&self.plan, builder).map_err(|error| Failure::said(Fault::Defect, error.to_string()))
+    }
+
+    /// Returns the labels of the image: OCI's, and the digests of everything that went into it.
+    pub(super) fn labels(
+        &self,
+        dockerfile: &str,
+        profile: Profile,
+        world: &World,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let dockerfile = Digest::of(dockerfile);
+        let mut inputs = sha2::Sha256::new();
+        inputs.update(format!("{dockerfile}\n{}\n{profile:?}\n", self.plan.target.platform));
+        context_digest(&self.workpiece.recipe, &self.workpiece.folder(world), &mut inputs)?;
+        let inputs = Digest::from_hasher(inputs);
+        let mut labels = BTreeMap::new();
+        let mut label = |name: &str, value: String| labels.insert(name.to_owned(), value);
+        label("org.opencontainers.image.title", self.plan.recipe.to_string());
+        label("org.opencontainers.image.base.name", self.lock.base.image.whole());
+        if let Some(digest) = self.lock.base.digest.known() {
+            label("org.opencontainers.image.base.digest", digest.to_string());
+        }
+        label("dev.smp-image.version", env!("CARGO_PKG_VERSION").to_owned());
+        label("dev.smp-image.recipe", self.plan.recipe_digest.to_string());
+        label("dev.smp-image.lock", self.plan.lock_digest.to_string());
+        label("dev.smp-image.dockerfile", dockerfile.to_string());
+        label(INPUTS, inputs.to_string());
+        Ok(labels)
+    }
+
+    /// Returns the seconds since 1970 that the image names as its creation: the day of the catalogue that chose its versions, so that
+    /// equal inputs give equal digests; `SOURCE_DATE_EPOCH` where it is set.
+    pub(super) fn epoch(&self, world: &World) -> u64 {
+        let said = world.var("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
+        let day = self.lock.catalog.get(..10).and_then(|day| day.parse::<jiff::civil::Date>().ok());
+        let midnight = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        said.or_else(|| u64::try_from(midnight?.timestamp().as_second()).ok()).unwrap_or_default()
+    }
+}
+
+/// Feeds `hasher` with every file that `[[copy]]` names: path, kind, whether it can be executed, content.
+fn context_digest(recipe: &Recipe, folder: &Path, hasher: &mut sha2::Sha256) -> Result<(), Failure> {
+    for copy in &recipe.copy {
+        let from = folder.join(copy.from.get_ref().as_str());
+        for entry in walkdir::WalkDir::new(&from).sort_by_file_name() {
+            let entry = entry.map_err(|error| unreadable(&from, &error.into()))?;
+            let shown = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+            hasher.update(format!("{}\0{}\0", shown.display(), executable(&entry)));
+            if entry.path_is_symlink() {
+                let target =
+                    std::fs::read_link(entry.path()).map_err(|error| unreadable(entry.path(), &error))?;
+                hasher.update(target.to_string_lossy().as_bytes());
+            } else if entry.file_type().is_file() {
+                let mut file =
+                    std::fs::File::open(entry.path()).map_err(|error| unreadable(entry.path(), &error))?;
+                let mut content = sha2::Sha256::new();
+                std::io::copy(&mut file, &mut HashWriter(&mut content))
+                    .map_err(|error| unreadable(entry.path(), &error))?;
+                hasher.update(content.finalize());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A hasher as a place to copy a file to.
+struct HashWriter<'a>(&'a mut sha2::Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn executable(entry: &walkdir::DirEntry) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    entry.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
+}
+
+#[cfg(not(unix))]
+fn executable(_: &walkdir::DirEntry) -> bool {
+    false
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::said(Fault::Input, format!("cannot read {} for [[copy]]: {error}", path.display()))
+        .hint("[[copy]] takes files below the recipe's folder")
+}

@@ -1,0 +1,54 @@
+//! `smp-image release`: build, check, smoke-test and, only if all of it passed, push.
+
+use super::{build, check, docker, output, push, smoke, workshop};
+use crate::cli::{Cli, Release};
+use crate::commands::World;
+use crate::error::{Failure, Fault};
+use crate::registry::Pushable;
+use crate::report::Judgement;
+use crate::verdict::{Evidence, Policy, Verdict};
+
+pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), Failure> {
+    // Asked before the long part, so that a missing destination costs nothing.
+    let recipe = workshop::recipe(verb.build.recipe.recipe.as_deref(), world)?.recipe;
+    let of_recipe = recipe.image.repository.as_ref().map(|repository| repository.get_ref().as_str());
+    let destination = push::destination(&verb.push, of_recipe)?;
+    let engine = docker::connect(&verb.build.engine, world)?;
+    let image = build::build(&verb.build, &engine, cli, world).await?;
+    let plan = &image.prepared.plan;
+    let platform = plan.target.platform;
+    let name = image.reference.whole();
+    if !cli.quiet {
+        world.say("looking into the layers and running the probes");
+    }
+    let inspection = check::inspect(&engine, &name, platform, &plan.expectations).await?;
+    let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, verb.smoke.gpu, world).await?;
+    let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };
+    let verdict = Verdict::judge(image.subject(), &evidence, &Policy::default());
+    let mut report = image.report();
+    report.verdict = Some(Judgement::from(&verdict));
+    report.inspection = Some(inspection);
+    report.probes = Some(outcomes);
+    let release = match verdict.into_result() {
+        Ok(release) => release,
+        Err(refusal) => {
+            output::print(&report, cli, world)?;
+            return Err(Failure::said(Fault::Verdict, format!("{name} is not released, nothing was pushed"))
+                .hint(refusal.reasons.first().map(|reason| reason.remedy.clone()).unwrap_or_default()));
+        }
+    };
+    let pushable = Pushable::from(&release);
+    let pushed =
+        push::push(&engine, &pushable, &destination, &verb.push, verb.build.profile, cli, world).await;
+    match pushed {
+        Ok(receipt) => {
+            report.push = Some(receipt);
+            output::print(&report, cli, world)
+        }
+        Err(failure) => {
+            // What was learned so far is worth as much whether the registry takes the image or not.
+            output::print(&report, cli, world)?;
+            Err(failure)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Text that is safe and short enough for a terminal line: no control characters, sizes and times for people.
+
+use std::time::Duration;
+
+/// Returns `text` on one line without control characters and escape sequences, as a build step may write them.
+pub(super) fn line(text: &str) -> String {
+    // A program that overwrites its own line means the last version of it.
+    let text = text.trim_end().rsplit('\r').next().unwrap_or(text);
+    let mut clean = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => skip_escape(&mut characters),
+            '\t' => clean.push(' '),
+            character if character.is_control() => {}
+            character => clean.push(character),
+        }
+    }
+    clean
+}
+
+/// Skips the rest of an escape sequence (ECMA-48): `[` up to a letter, `]` up to its bell, or one character.
+fn skip_escape(characters: &mut std::str::Chars<'_>) {
+    match characters.next() {
+        Some('[') => drop(characters.by_ref().find(|c| ('\u{40}'..='\u{7e}').contains(c))),
+        Some(']') => drop(characters.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'))),
+        _ => {}
+    }
+}
+
+/// Returns the first line of `text`, at most `width` characters long.
+pub(super) fn short(text: &str, width: usize) -> String {
+    let text = line(text.lines().next().unwrap_or_default());
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Returns `bytes` in decimal units, as registries and `docker images` count.
+pub(super) fn bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let tenths = bytes.saturating_mul(10) / unit;
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
+/// Returns a duration as `0.4 s`, `12.3 s`, `4 min 05 s` or `2 h 03 min`.
+pub(super) fn took(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_and_control_characters_never_reach_a_terminal() {
+        assert_eq!(line("\u{1b}[31mred\u{1b}[0m\u{7} \u{1b}]0;title\u{7}x\ty\n"), "red x y");
+        assert_eq!(line("10 %\r50 %\r100 %"), "100 %");
+        assert_eq!(line("\u{1b}[unclosed"), "nclosed");
+    }
+
+    #[test]
+    fn sizes_and_times_are_for_people() {
+        assert_eq!([999, 1500, 2_800_000_000].map(bytes), ["999 B", "1.5 kB", "2.8 GB"]);
+        assert_eq!(
+            [400, 65_000, 7_380_000].map(|ms| took(Duration::from_millis(ms))),
+            ["0.4 s", "1 min 05 s", "2 h 03 min"]
+        );
+    }
+}
