@@ -17,4 +17,5 @@ pub mod check;
 pub mod smoke;
 pub mod verdict;
 pub mod registry;
+pub mod report;
 pub mod commands;
