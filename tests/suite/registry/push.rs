@@ -27,7 +27,13 @@ fn id() -> Digest {
 }
 
 fn image(id: Digest) -> ImageInfo {
-    ImageInfo { id, platform: amd64(), size: 1, labels: Default::default(), repo_digests: Vec::new() }
+    ImageInfo {
+        id,
+        platform: amd64(),
+        size: 1,
+        labels: std::collections::BTreeMap::new(),
+        repo_digests: Vec::new(),
+    }
 }
 
 fn engine() -> FakeEngine {
