@@ -3,6 +3,7 @@
 mod distribution;
 mod ecr;
 mod fake_ecr;
+mod hanging_engine;
 mod push;
 mod tls;
 
