@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::check::Inspection;
 use crate::engine::Built;
-use crate::oci::{Digest, Profile};
+use crate::oci::Digest;
+use crate::registry::Receipt;
 use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
@@ -48,7 +49,7 @@ pub struct Report {
     pub verdict: Option<Judgement>,
     /// The push.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub push: Option<PushSummary>,
+    pub push: Option<Receipt>,
 }
 
 /// A verdict as reports write it.
@@ -76,29 +77,6 @@ impl From<&Verdict> for Judgement {
             Verdict::Refused(refusal) => Self::Refused { reasons: refusal.reasons.clone() },
         }
     }
-}
-
-/// A push as reports write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-pub struct PushSummary {
-    /// The image with its registry and tag.
-    pub reference: String,
-    /// The digest under which the registry has it.
-    pub digest: Digest,
-    /// The media type of its manifest.
-    pub media_type: String,
-    /// For whom it was pushed.
-    pub profile: Profile,
-    /// The number of its layers.
-    pub layers: usize,
-    /// The sum of their sizes in bytes.
-    pub size: u64,
-    /// Whether the registry was asked afterwards and has what was built.
-    pub verified: bool,
-    /// Whether the registry had it before, so that nothing was sent.
-    pub already_there: bool,
-    /// What the receipt says beyond that, one sentence each.
-    pub notes: Vec<String>,
 }
 
 /// Why a report could not be written.

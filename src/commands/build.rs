@@ -52,7 +52,8 @@ pub(super) async fn build(
 ) -> Result<Image, Failure> {
     let info = engine.info().await?;
     let machine = (Some(info.memory), Some(info.processors));
-    let prepared = prepare(&arguments.recipe, &arguments.source, (&arguments.lock).into(), machine, world).await?;
+    let prepared =
+        prepare(&arguments.recipe, &arguments.source, (&arguments.lock).into(), machine, world).await?;
     if arguments.lock.locked {
         refuse_open_pins(&prepared)?;
     }
@@ -99,7 +100,11 @@ pub(super) async fn build(
 impl Image {
     /// Returns the image as a verdict takes it.
     pub(super) fn subject(&self) -> Subject {
-        Subject { reference: self.reference.whole(), id: self.id, platform: self.prepared.plan.target.platform }
+        Subject {
+            reference: self.reference.whole(),
+            id: self.id,
+            platform: self.prepared.plan.target.platform,
+        }
     }
 
     /// Returns the beginning of a report about it.
@@ -117,8 +122,11 @@ impl Image {
 fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure> {
     let dialect = match (asked, info.buildkit) {
         (Some(Dialect::Buildkit), false) => {
-            return Err(Failure::said(Fault::Machine, format!("the engine {} has no BuildKit", info.version))
-                .hint("leave --dialect away, or say --dialect classic"));
+            return Err(Failure::said(
+                Fault::Machine,
+                format!("the engine {} has no BuildKit", info.version),
+            )
+            .hint("leave --dialect away, or say --dialect classic"));
         }
         (Some(dialect), _) => dialect,
         (None, true) => Dialect::Buildkit,
@@ -135,8 +143,12 @@ fn refuse_open_pins(prepared: &Prepared) -> Result<(), Failure> {
     if open.is_empty() {
         return Ok(());
     }
-    Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; ")))
-        .hint(format!("lock again where the network reaches it: smp-image lock {}", prepared.workpiece.source.origin)))
+    Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; "))).hint(
+        format!(
+            "lock again where the network reaches it: smp-image lock {}",
+            prepared.workpiece.source.origin
+        ),
+    ))
 }
 
 fn tags(arguments: &BuildArgs, prepared: &Prepared) -> Result<Vec<Reference>, Failure> {
@@ -144,7 +156,9 @@ fn tags(arguments: &BuildArgs, prepared: &Prepared) -> Result<Vec<Reference>, Fa
     let asked = if arguments.tag.is_empty() { std::slice::from_ref(&default) } else { &arguments.tag[..] };
     asked
         .iter()
-        .map(|text| text.parse().map_err(|error| Failure::said(Fault::Usage, format!("--tag {text}: {error}"))))
+        .map(|text| {
+            text.parse().map_err(|error| Failure::said(Fault::Usage, format!("--tag {text}: {error}")))
+        })
         .collect()
 }
 

@@ -31,7 +31,10 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
 }
 
 /// Returns what the recipe says that the image must hold, and how to test it; without a recipe nothing is expected.
-pub(super) async fn expected(arguments: &ImageArgs, world: &World) -> Result<(Vec<Expectation>, Vec<Probe>), Failure> {
+pub(super) async fn expected(
+    arguments: &ImageArgs,
+    world: &World,
+) -> Result<(Vec<Expectation>, Vec<Probe>), Failure> {
     let Some(recipe) = &arguments.recipe else { return Ok((Vec::new(), Vec::new())) };
     let recipe = RecipeArgs { recipe: Some(recipe.clone()), arch: arguments.arch };
     let source = SourceArgs { mirror: Vec::new() };

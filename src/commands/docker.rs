@@ -9,8 +9,12 @@ use crate::error::{Failure, Fault};
 use crate::oci::Platform;
 
 /// Where a machine keeps the certificates that it trusts, most Linux distributions and macOS.
-const SYSTEM_BUNDLES: &[&str] =
-    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// Connects to the engine that the arguments, the environment or Docker's configuration name.
 pub(super) fn connect(arguments: &EngineArgs, world: &World) -> Result<DockerEngine, Failure> {
@@ -21,7 +25,11 @@ pub(super) fn connect(arguments: &EngineArgs, world: &World) -> Result<DockerEng
 }
 
 /// Finds an image in the engine and makes sure that it is made for `platform`.
-pub(super) async fn image(engine: &DockerEngine, name: &str, platform: Platform) -> Result<ImageInfo, Failure> {
+pub(super) async fn image(
+    engine: &DockerEngine,
+    name: &str,
+    platform: Platform,
+) -> Result<ImageInfo, Failure> {
     let image = engine.image(name).await?.ok_or_else(|| {
         Failure::said(Fault::Usage, format!("the engine has no image `{name}`"))
             .hint("`docker image ls` lists what it has; `docker pull` brings one from a registry")
@@ -55,11 +63,16 @@ pub(super) fn ca_bundle(asked: Option<&PathBuf>, world: &World) -> Result<Option
         }
         let path = world.path(path);
         return read(&path).map(Some).map_err(|error| {
-            Failure::said(Fault::Usage, format!("cannot read the certificates in {}: {error}", path.display()))
-                .hint("--ca-bundle takes a PEM file, or `none`")
+            Failure::said(
+                Fault::Usage,
+                format!("cannot read the certificates in {}: {error}", path.display()),
+            )
+            .hint("--ca-bundle takes a PEM file, or `none`")
         });
     }
-    let named = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"].into_iter().filter_map(|name| world.var(name));
+    let named = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]
+        .into_iter()
+        .filter_map(|name| world.var(name));
     let candidates = named.chain(SYSTEM_BUNDLES.iter().copied());
     Ok(candidates.map(|path| world.path(path)).find_map(|path| read(&path).ok()))
 }

@@ -24,7 +24,9 @@ pub(super) fn about(image: Subject) -> Report {
 /// Prints `report`.
 pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Failure> {
     let text = match cli.format {
-        Format::Text => report::text::render(report, report::text::Style { colour: world.color, ..Default::default() }),
+        Format::Text => {
+            report::text::render(report, report::text::Style { colour: world.color, ..Default::default() })
+        }
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,
     };

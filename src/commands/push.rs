@@ -9,7 +9,7 @@ use crate::error::{Failure, Fault};
 use crate::oci::Profile;
 use crate::registry::distribution::{Distribution, Limits};
 use crate::registry::ecr::{AwsSettings, Mutability, NewRepository};
-use crate::registry::{self, Destination, PushError, PushOptions, Receipt, Subject};
+use crate::registry::{self, Destination, PushError, PushOptions, Pushable, Receipt};
 use crate::verdict;
 
 /// The tag where none is named.
@@ -22,12 +22,12 @@ pub(super) async fn run(verb: &Push, cli: &Cli, world: &World) -> Result<(), Fai
         Failure::said(Fault::Usage, format!("the engine has no image `{}`", verb.image))
             .hint("build it first: smp-image build")
     })?;
-    let subject = Subject::unchecked(&verb.image, image.id, image.platform);
+    let about = verdict::Subject { reference: verb.image.clone(), id: image.id, platform: image.platform };
+    let pushable = Pushable::unchecked(about.clone());
     if !cli.quiet {
         world.say("note: nobody checked this image; `smp-image release` checks and tests before it pushes");
     }
-    let receipt = push(&engine, &subject, &destination, &verb.push, verb.profile, cli, world).await?;
-    let about = verdict::Subject { reference: verb.image.clone(), id: image.id, platform: image.platform };
+    let receipt = push(&engine, &pushable, &destination, &verb.push, verb.profile, cli, world).await?;
     let mut report = output::about(about);
     report.push = Some(receipt);
     output::print(&report, cli, world)
@@ -39,13 +39,14 @@ pub(super) fn destination(arguments: &PushArgs, of_recipe: Option<&str>) -> Resu
         Failure::said(Fault::Usage, "where to push was not said")
             .hint("--to REPOSITORY for Amazon ECR, --to HOST/REPOSITORY for another registry")
     })?;
-    Destination::parse(text, DEFAULT_TAG).map_err(|error| Failure::said(Fault::Usage, format!("--to: {error}")))
+    Destination::parse(text, DEFAULT_TAG)
+        .map_err(|error| Failure::said(Fault::Usage, format!("--to: {error}")))
 }
 
-/// Pushes `subject` and shows the progress.
+/// Pushes `pushable` and shows the progress.
 pub(super) async fn push(
     engine: &DockerEngine,
-    subject: &Subject,
+    pushable: &Pushable,
     destination: &Destination,
     arguments: &PushArgs,
     profile: Profile,
@@ -68,8 +69,8 @@ pub(super) async fn push(
         create_repository: arguments.create_repository.then_some(create),
         registry_override: arguments.ecr_host.clone(),
     };
-    let watcher = Watcher::start("push", subject.name().to_owned(), cli, world);
-    let receipt = registry::push(engine, subject, destination, &options, watcher.events()).await;
+    let watcher = Watcher::start("push", pushable.subject().reference.clone(), cli, world);
+    let receipt = registry::push(engine, pushable, destination, &options, watcher.events()).await;
     watcher.finish().await;
     Ok(receipt?)
 }

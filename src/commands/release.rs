@@ -1,19 +1,20 @@
 //! `smp-image release`: build, check, smoke-test and, only if all of it passed, push.
 
-use super::{build, check, docker, output, push, smoke};
+use super::{build, check, docker, output, push, smoke, workshop};
 use crate::cli::{Cli, Release};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::registry::Subject;
+use crate::registry::Pushable;
 use crate::report::Judgement;
 use crate::verdict::{Evidence, Policy, Verdict};
 
 pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), Failure> {
+    // Asked before the long part, so that a missing destination costs nothing.
+    let recipe = workshop::recipe(verb.build.recipe.recipe.as_deref(), world)?.recipe;
+    let of_recipe = recipe.image.repository.as_ref().map(|repository| repository.get_ref().as_str());
+    let destination = push::destination(&verb.push, of_recipe)?;
     let engine = docker::connect(&verb.build.engine, world)?;
     let image = build::build(&verb.build, &engine, cli, world).await?;
-    let of_recipe = image.prepared.workpiece.recipe.image.repository.as_ref().map(|repository| repository.get_ref().as_str());
-    // Asked before the long part, so that a missing destination costs nothing.
-    let destination = push::destination(&verb.push, of_recipe)?;
     let plan = &image.prepared.plan;
     let platform = plan.target.platform;
     let name = image.reference.whole();
@@ -36,8 +37,9 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
                 .hint(refusal.reasons.first().map(|reason| reason.remedy.clone()).unwrap_or_default()));
         }
     };
-    let subject = Subject::from(&release);
-    let pushed = push::push(&engine, &subject, &destination, &verb.push, verb.build.profile, cli, world).await;
+    let pushable = Pushable::from(&release);
+    let pushed =
+        push::push(&engine, &pushable, &destination, &verb.push, verb.build.profile, cli, world).await;
     match pushed {
         Ok(receipt) => {
             report.push = Some(receipt);

@@ -16,9 +16,9 @@ pub(super) struct Compiler<'a, 'b> {
 
 impl<'a, 'b> Compiler<'a, 'b> {
     pub(super) fn new(composer: &'a mut Composer<'b>) -> Result<Self, PlanError> {
-        let compiled =
+        let is_compiled =
             |locked: &&LockedComponent| locked.origin == Origin::Archive || !locked.sdists.is_empty();
-        let wanted: Vec<_> = composer.lock.components.iter().filter(compiled).cloned().collect();
+        let wanted: Vec<_> = composer.lock.components.iter().filter(is_compiled).cloned().collect();
         let compiler = Self { composer, wanted };
         compiler.one_distribution()?;
         Ok(compiler)

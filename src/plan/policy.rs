@@ -80,8 +80,8 @@ fn known_distribution(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
         base.os.id == *id && base.os.version == *version
     };
     let Some((id, version, since, until)) = DISTRIBUTIONS.iter().find(named) else { return Ok(()) };
-    let bound = |text: &Option<&str>| text.map(str::parse::<Version>).transpose();
-    let (since, until) = (bound(since)?, bound(until)?);
+    let bound = |text: Option<&str>| text.map(str::parse::<Version>).transpose();
+    let (since, until) = (bound(*since)?, bound(*until)?);
     let too_old = since.as_ref().is_some_and(|since| efa < since);
     let too_new = until.as_ref().is_some_and(|until| efa >= until);
     if !too_old && !too_new {

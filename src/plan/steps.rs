@@ -38,9 +38,9 @@ impl Work {
                 steps.push(on_target(format!("compile aws-ofi-nccl {}", compile.version)));
                 steps
             }
-            Self::Gdrcopy(compile) => compiled(&compile.parts, format!("GDRCopy {}", compile.version)),
+            Self::Gdrcopy(compile) => compiled(&compile.parts, &format!("GDRCopy {}", compile.version)),
             Self::NcclTests { compile, .. } => {
-                compiled(&compile.parts, format!("nccl-tests {}", compile.version))
+                compiled(&compile.parts, &format!("nccl-tests {}", compile.version))
             }
             Self::Smp { download, listed, .. } => {
                 let mut steps = argument(&download.checksum);
@@ -82,7 +82,7 @@ impl Work {
     }
 }
 
-fn compiled(parts: &[Part], what: String) -> Vec<Step> {
+fn compiled(parts: &[Part], what: &str) -> Vec<Step> {
     let mut steps = vec![jobs(), copy("the sources")];
     steps.extend(copies(parts));
     steps.push(on_target(format!("compile {what}")));

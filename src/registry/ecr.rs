@@ -5,11 +5,14 @@ mod host;
 mod repository;
 mod settings;
 
+use std::error::Error as _;
 use std::time::Duration;
 
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::client::error::ImdsError;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, imds};
 use aws_credential_types::Credentials;
@@ -153,13 +156,14 @@ impl Ecr {
         }
     }
 
-    /// Makes the repository `name` in `account` (absent: ours); one that was made in the same moment by another is as good.
+    /// Makes the repository `name` in `account` (absent: ours) and returns it, and whether it was made by us: one that another made
+    /// in the same moment is as good.
     pub async fn create(
         &self,
         account: Option<&Account>,
         name: &str,
         new: NewRepository,
-    ) -> Result<EcrRepository, EcrError> {
+    ) -> Result<(EcrRepository, bool), EcrError> {
         let action = "ecr:CreateRepository";
         let mutability = match new.mutability {
             Mutability::Immutable => ImageTagMutability::Immutable,
@@ -173,7 +177,8 @@ impl Ecr {
             .image_scanning_configuration(scanning);
         match call.send().await {
             Ok(output) => {
-                output.repository().map(described).ok_or_else(|| nonsense(action, "no repository".to_owned()))
+                let made = output.repository().map(described);
+                Ok((made.ok_or_else(|| nonsense(action, "no repository".to_owned()))?, true))
             }
             Err(error)
                 if error
@@ -181,7 +186,7 @@ impl Ecr {
                     .is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
             {
                 let found = self.repository(account, name).await?;
-                found.ok_or_else(|| nonsense(action, "the repository exists and does not".to_owned()))
+                Ok((found.ok_or_else(|| nonsense(action, "it exists and does not".to_owned()))?, false))
             }
             Err(error) => Err(self.failure(&error, action, &self.arn(account, name))),
         }
@@ -278,23 +283,37 @@ async fn credentials(
         let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
         return Ok(Credentials::new(id, text(secret), session.as_ref().map(text), None, "smp-image"));
     }
-    let mut chain = aws_config::default_provider::credentials::DefaultCredentialsChain::builder()
-        .configure(provider)
-        .region(region)
-        .imds_client(metadata_client(settings.limits.metadata));
-    if let Some(profile) = &settings.profile {
-        chain = chain.profile_name(profile);
-    }
     let limit = settings.limits.credentials;
-    let load = async { chain.build().await.provide_credentials().await };
+    let provider = provider.with_region(Some(region.clone()));
+    let load = async {
+        // As with AWS's own tools: who names a profile wants that one, not whatever else the machine has.
+        if let Some(profile) = &settings.profile {
+            let builder = ProfileFileCredentialsProvider::builder().configure(&provider);
+            return builder.profile_name(profile).build().provide_credentials().await;
+        }
+        let chain = DefaultCredentialsChain::builder().configure(provider).region(region);
+        let chain = chain.imds_client(metadata_client(settings.limits.metadata));
+        chain.build().await.provide_credentials().await
+    };
     match tokio::time::timeout(limit, load).await {
         Ok(Ok(credentials)) => Ok(credentials),
-        Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => {
-            Err(EcrError::NoCredentials { profile: settings.profile.clone() })
-        }
-        Ok(Err(error)) => Err(EcrError::BadCredentials { reason: root(&error) }),
+        Ok(Err(error)) => Err(without_credentials(&error, settings.profile.as_ref())),
         Err(_) => Err(EcrError::TimedOut { what: "the source of the AWS credentials".to_owned(), limit }),
     }
+}
+
+/// Returns whether there are no credentials, or some that do not work.
+fn without_credentials(error: &CredentialsError, profile: Option<&String>) -> EcrError {
+    let absent = matches!(error, CredentialsError::CredentialsNotLoaded(_));
+    if let (Some(profile), true) = (profile, absent) {
+        return EcrError::NoProfile { profile: profile.clone(), reason: root(error) };
+    }
+    // The instance's metadata is asked last: whatever goes wrong there, nothing before it had any.
+    let mut sources = std::iter::successors(error.source(), |inner| (*inner).source());
+    if absent || sources.any(<dyn std::error::Error>::is::<ImdsError>) {
+        return EcrError::NoCredentials { instance: root(error) };
+    }
+    EcrError::BadCredentials { reason: root(error) }
 }
 
 async fn sdk_config(

@@ -13,9 +13,11 @@ use crate::check::{
     ComponentSeen, ConfigSummary, Evidence, Finding, LayerSummary, ReadSummary, RuleCode, Severity, Sighting,
 };
 use crate::engine::{Event, StepCount};
-use crate::oci::{Arch, Platform};
+use crate::oci::{Arch, Platform, Profile};
 use crate::plan::ProbeName;
 use crate::recipe::Component;
+use crate::registry::manifest::Layer;
+use crate::registry::{self, Checked, Identity};
 use crate::smoke::Answer;
 
 const PLATFORM: Platform = Platform { arch: Arch::Amd64 };
@@ -114,16 +116,25 @@ fn released() -> Report {
             notes: vec!["GPU probes skipped: no GPU (gpu-context)".to_owned()],
             evidence: Digest::of("evidence"),
         }),
-        push: Some(PushSummary {
+        push: Some(Receipt {
             reference: "123456789012.dkr.ecr.us-west-2.amazonaws.com/smpv2:quickstart".to_owned(),
             digest: Digest::of("pushed"),
             media_type: crate::oci::media_type::DOCKER_MANIFEST.to_owned(),
+            platform: PLATFORM,
             profile: Profile::SageMaker,
-            layers: 2,
+            layers: ["a", "b"]
+                .map(|layer| Layer {
+                    digest: Digest::of(layer),
+                    size: 190_050_000,
+                    media_type: "application/vnd.docker.image.rootfs.diff.tar.gzip".to_owned(),
+                })
+                .to_vec(),
             size: 380_100_000,
-            verified: true,
-            already_there: false,
-            notes: vec!["the repository was created".to_owned()],
+            verified: Identity::ConfigDigest,
+            checked: Checked::Passed { evidence: Digest::of("evidence"), notes: Vec::new() },
+            outcome: registry::Outcome::Pushed,
+            repository_created: true,
+            took: Duration::from_secs(7),
         }),
     }
 }

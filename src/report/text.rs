@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::plain::{bytes, line, short, took};
-use super::{Judgement, PushSummary, Report};
+use super::{Judgement, Report};
 use crate::check::{ComponentSeen, Inspection, Severity};
 use crate::engine::Built;
+use crate::oci::Profile;
+use crate::registry::{self, Checked, Identity, Receipt};
 use crate::smoke::{Answer, Outcome};
 use crate::verdict::name_of;
 
@@ -218,18 +220,33 @@ fn verdict(judgement: &Judgement, style: Style) -> String {
     paragraph(&lines)
 }
 
-fn pushed(push: &PushSummary) -> String {
-    let word = if push.already_there { "Unchanged" } else { "Pushed" };
-    let verified = if push.verified { "verified in the registry" } else { "not verified" };
-    let profile = match push.profile {
-        crate::oci::Profile::SageMaker => "SageMaker",
-        crate::oci::Profile::Oci => "EKS and HyperPod",
+fn pushed(receipt: &Receipt) -> String {
+    let word = match receipt.outcome {
+        registry::Outcome::AlreadyThere => "Unchanged",
+        registry::Outcome::Pushed => "Pushed",
+    };
+    let verified = match receipt.verified {
+        Identity::ManifestDigest => "verified there by the digest of its manifest",
+        Identity::ConfigDigest => "verified there by the digest of its configuration",
+    };
+    let profile = match receipt.profile {
+        Profile::SageMaker => "SageMaker",
+        Profile::Oci => "EKS and HyperPod",
     };
     let mut lines = vec![
-        format!("{word:<10} {}@{}", line(&push.reference), push.digest),
-        format!("           {} layers, {}, for {profile}, {verified}", push.layers, bytes(push.size)),
+        format!("{word:<10} {}@{}", line(&receipt.reference), receipt.digest),
+        format!(
+            "           {} layers, {}, for {profile}, {verified}",
+            receipt.layers.len(),
+            bytes(receipt.size)
+        ),
     ];
-    lines.extend(push.notes.iter().map(|note| format!("           note: {}", line(note))));
+    if receipt.repository_created {
+        lines.push("           note: the repository was created".to_owned());
+    }
+    if receipt.checked == Checked::Unchecked {
+        lines.push("           note: nobody checked this image before it was pushed".to_owned());
+    }
     paragraph(&lines)
 }
 

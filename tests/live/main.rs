@@ -5,4 +5,5 @@ mod check;
 mod engine;
 mod proxy;
 mod smoke;
+mod registry;
 mod workbench;

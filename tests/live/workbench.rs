@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use smp_image::engine::{
-    BuildRequest, Context, Credentials, Dialect, DockerEngine, Endpoint, Environment, Event, Gpus, RunRequest,
+    BuildRequest, Context, Credentials, DockerEngine, Endpoint, Environment, Event, Gpus, RunRequest,
 };
-use smp_image::oci::{Arch, Platform, Profile};
+use smp_image::oci::{Arch, Dialect, Platform, Profile};
 
 /// The base image that every engine has.
 pub(crate) const BASE: &str = "debian:trixie-slim";

@@ -79,6 +79,26 @@ pub(super) fn token_header(body: &[u8]) -> Result<HeaderValue, String> {
         .ok_or_else(|| "the token has letters that no header can carry".to_owned())
 }
 
+/// Returns the form with which a token service exchanges an identity token (Docker's `identitytoken`, OAuth 2 refresh token) for
+/// a token; nothing where the login is a name and a password.
+pub(super) fn identity_form(login: &Login, service: Option<&str>, scope: &str) -> Option<String> {
+    if login.user != IDENTITY_TOKEN_USER {
+        return None;
+    }
+    // Only a URL has a writer of forms at hand.
+    let mut form = Url::parse("form:").ok()?;
+    form.query_pairs_mut()
+        .append_pair("grant_type", "refresh_token")
+        .append_pair("client_id", "smp-image")
+        .append_pair("service", service.unwrap_or_default())
+        .append_pair("scope", scope)
+        .append_pair("refresh_token", &String::from_utf8_lossy(login.password.expose()));
+    form.query().map(str::to_owned)
+}
+
+/// The user that stands for an identity token in the password's place, as Docker's credential helpers write it.
+const IDENTITY_TOKEN_USER: &str = "<token>";
+
 /// Returns the header that carries name and password.
 pub(super) fn basic_header(login: &Login) -> Option<HeaderValue> {
     use base64::Engine as _;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Url};
 
 use super::RegistryError;
@@ -155,11 +155,15 @@ impl Transport {
             Challenge::Basic => Ok(basic),
             Challenge::Bearer { realm, service, scope } => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", question.repository));
-                let service_url = access::token_url(&realm, service.as_deref(), &scope);
-                let mut building = self.client(&service_url).map_err(Failure::fatal)?.get(service_url);
-                if let Some(value) = basic {
-                    building = building.header(AUTHORIZATION, value);
-                }
+                let form = login.and_then(|login| access::identity_form(login, service.as_deref(), &scope));
+                let building = if let Some(form) = form {
+                    let post = self.client(&realm).map_err(Failure::fatal)?.post(realm);
+                    post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+                } else {
+                    let address = access::token_url(&realm, service.as_deref(), &scope);
+                    let get = self.client(&address).map_err(Failure::fatal)?.get(address);
+                    basic.into_iter().fold(get, |get, value| get.header(AUTHORIZATION, value))
+                };
                 let response = building.send().await.map_err(|error| answer::broken(&error, question))?;
                 let answer = Answer::read(response, Question { at_most: TOKEN_LIMIT, ..question }).await?;
                 access::token_header(&answer.body).map(Some).map_err(refuse)

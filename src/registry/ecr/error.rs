@@ -6,19 +6,27 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EcrError {
     /// Nothing says in which region the registry is.
-    #[error("no AWS region: looked in the destination, AWS_REGION, AWS_DEFAULT_REGION, {} and the instance's metadata", profile_place(profile.as_ref(), "config"))]
+    #[error("no AWS region: looked in the destination, AWS_REGION, AWS_DEFAULT_REGION, {} of ~/.aws/config and the instance's metadata", profile_name(profile.as_ref()))]
     NoRegion {
         /// The profile that was asked for.
         profile: Option<String>,
     },
     /// There are no credentials anywhere.
     #[error(
-        "no AWS credentials: looked in AWS_ACCESS_KEY_ID, {}, AWS_WEB_IDENTITY_TOKEN_FILE, the container's role and the instance's role",
-        profile_place(profile.as_ref(), "credentials and config")
+        "no AWS credentials: looked in AWS_ACCESS_KEY_ID, the profile of AWS_PROFILE or `default` in ~/.aws, \
+         AWS_WEB_IDENTITY_TOKEN_FILE, the container's role and the instance's role ({instance})"
     )]
     NoCredentials {
-        /// The profile that was asked for.
-        profile: Option<String>,
+        /// Why the instance, which is asked last, gives none.
+        instance: String,
+    },
+    /// The profile that was asked for is not there or has no credentials.
+    #[error("profile `{profile}` of ~/.aws gives no AWS credentials: {reason}")]
+    NoProfile {
+        /// The profile.
+        profile: String,
+        /// Why not.
+        reason: String,
     },
     /// A source of credentials is there and does not work.
     #[error("the AWS credentials cannot be loaded: {reason}")]
@@ -164,6 +172,7 @@ impl EcrError {
         matches!(
             self,
             Self::NoCredentials { .. }
+                | Self::NoProfile { .. }
                 | Self::BadCredentials { .. }
                 | Self::Expired { .. }
                 | Self::Unrecognised { .. }
@@ -188,6 +197,9 @@ impl EcrError {
         Some(match self {
             Self::NoRegion { .. } => {
                 "set AWS_REGION, or name the registry with its region: 123456789012.dkr.ecr.us-west-2.amazonaws.com/NAME"
+            }
+            Self::NoProfile { .. } => {
+                "`aws configure list-profiles` shows which there are; `aws configure --profile NAME` makes one"
             }
             Self::BadCredentials { .. } => {
                 "`aws sts get-caller-identity` with the same profile shows whether they work; `aws sso login` renews a session"
@@ -276,11 +288,11 @@ fn is_about_time(name: &str, message: &str) -> bool {
             && ["Signature expired", "Signature not yet current"].iter().any(|text| message.contains(text)))
 }
 
-fn profile_place(profile: Option<&String>, file: &str) -> String {
-    match profile {
-        Some(profile) => format!("profile {profile} of ~/.aws ({file})"),
-        None => format!("the profile of AWS_PROFILE or `default` in ~/.aws ({file})"),
-    }
+fn profile_name(profile: Option<&String>) -> String {
+    profile.map_or_else(
+        || "the profile of AWS_PROFILE or `default`".to_owned(),
+        |name| format!("profile `{name}`"),
+    )
 }
 
 #[cfg(test)]

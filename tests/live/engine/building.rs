@@ -6,9 +6,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use smp_image::engine::{
-    BuildRequest, Built, Context, Dialect, DockerEngine, Engine as _, EngineError, Event, Secret, StepCount,
+    BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, Event, Secret, StepCount,
 };
-use smp_image::oci::{Profile, Reference};
+use smp_image::oci::{Dialect, Profile, Reference};
 
 use crate::workbench::{ALL, BASE, Which, build, docker, heard, listen, run, unique};
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use smp_image::engine::{
-    BuildRequest, Credentials, Dialect, DockerEngine, Endpoint, Engine as _, EngineError, Environment, Event,
+    BuildRequest, Credentials, DockerEngine, Endpoint, Engine as _, EngineError, Environment, Event,
 };
-use smp_image::oci::Reference;
+use smp_image::oci::{Dialect, Reference};
 
 use crate::proxy::Proxy;
 use crate::workbench::{ALL, BASE, Which, build, containers, eventually, listen, processes, unique};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use smp_image::engine::{
-    BuildRequest, Built, Context, Credentials, Dialect, DockerEngine, Engine as _, EngineError, Event, Login,
+    BuildRequest, Built, Context, Credentials, DockerEngine, Engine as _, EngineError, Event, Login,
     Secret, StepFailure,
 };
-use smp_image::oci::{Arch, Platform, Reference};
+use smp_image::oci::{Arch, Dialect, Platform, Reference};
 
 use crate::workbench::{ALL, BASE, Which, build, heard, listen, unique, variable};
 

@@ -6,7 +6,7 @@ use smp_image::engine::{Login, Secret};
 use smp_image::oci::{Digest, Platform, Reference, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
 use smp_image::registry::manifest::Content;
-use wiremock::matchers::{header, method, path, query_param};
+use wiremock::matchers::{body_string, header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 const MANIFEST_PATH: &str = "/v2/team/app/manifests/1";
@@ -160,6 +160,32 @@ async fn a_token_is_fetched_from_the_service_that_the_registry_names() {
 }
 
 #[tokio::test]
+async fn an_identity_token_is_exchanged_for_a_token() {
+    let server = MockServer::start().await;
+    let challenge = format!("Bearer realm=\"{}/token\",service=\"acr\"", server.uri());
+    Mock::given(header("Authorization", "Bearer secret"))
+        .respond_with(answer(&manifest(), media_type::DOCKER_MANIFEST))
+        .mount(&server)
+        .await;
+    let form = "grant_type=refresh_token&client_id=smp-image&service=acr&scope=repository%3Ateam%2Fapp%3Apull&refresh_token=a%2Fb";
+    Mock::given(method("POST"))
+        .and(path("/token"))
+        .and(body_string(form))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(serde_json::json!({ "access_token": "secret" })),
+        )
+        .mount(&server)
+        .await;
+    Mock::given(path(MANIFEST_PATH))
+        .respond_with(ResponseTemplate::new(401).insert_header("WWW-Authenticate", challenge.as_str()))
+        .with_priority(9)
+        .mount(&server)
+        .await;
+    let login = Login { user: "<token>".to_owned(), password: Secret::new(*b"a/b") };
+    door().manifest(&reference(&server), Some(&login)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_rate_limit_is_waited_out() {
     let server = MockServer::start().await;
     Mock::given(method("GET"))
@@ -183,7 +209,7 @@ async fn a_rate_limit_longer_than_our_patience_ends_at_once() {
     let error = door().resolve(&reference(&server), None).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
     let RegistryError::RateLimited { retry_after, attempts, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((*retry_after, *attempts), (Some(Duration::from_secs(3600)), 1));
+    assert_eq!((*retry_after, *attempts), (Some(Duration::from_hours(1)), 1));
     assert!(error.to_string().contains("wait 3600 s"), "{error}");
 }
 
