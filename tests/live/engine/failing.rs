@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use smp_image::engine::{
-    BuildRequest, Built, Context, Credentials, DockerEngine, Engine as _, EngineError, Event, Login,
-    Secret, StepFailure,
+    BuildRequest, Built, Context, Credentials, DockerEngine, Engine as _, EngineError, Event, Login, Secret,
+    StepFailure,
 };
 use smp_image::oci::{Arch, Dialect, Platform, Reference};
 
