@@ -106,9 +106,13 @@ pub struct SourceArgs {
 /// Which container engine.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
-    /// The engine, such as unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://HOST; else DOCKER_HOST, the Docker context, the
-    /// usual sockets.
-    #[arg(long, short = 'H', value_name = "URL")]
+    /// The engine; else `DOCKER_HOST`, the Docker context, the usual sockets.
+    #[arg(
+        long,
+        short = 'H',
+        value_name = "URL",
+        help = "The engine, such as unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://HOST; else DOCKER_HOST, the Docker context, the usual sockets"
+    )]
     pub host: Option<String>,
 
     /// A Docker context.

@@ -124,10 +124,16 @@ pub struct Image {
     pub env: BTreeMap<EnvName, EnvValue>,
 }
 
-/// Why a text is not a recipe.
+/// Why a text is not a recipe, with the place in the text.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error(transparent)]
+#[diagnostic(transparent)]
+pub struct RecipeError(Box<Pointed>);
+
+/// What is wrong, where, and what helps.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{message}")]
-pub struct RecipeError {
+struct Pointed {
     message: String,
     #[source_code]
     source_code: miette::NamedSource<Arc<str>>,
@@ -142,26 +148,26 @@ impl RecipeError {
     /// Returns an error that points at `span` of the recipe's text.
     #[must_use]
     pub fn at(source: &Source, span: std::ops::Range<usize>, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Pointed {
             message: message.into(),
             source_code: miette::NamedSource::new(&source.origin, Arc::clone(&source.text)),
             span: Some(span.into()),
             label: "here".to_owned(),
             help: None,
-        }
+        }))
     }
 
     /// Adds what the person can do next.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// Sets the words beside the caret.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        label.into().clone_into(&mut self.0.label);
         self
     }
 }

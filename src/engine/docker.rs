@@ -30,6 +30,8 @@ pub(super) use push::auth;
 pub struct Limits {
     /// Before it answers a question about itself or its images.
     pub answer: Duration,
+    /// Before a container is made. Where an image was not unpacked yet, the engine does it now: minutes for a large one.
+    pub create: Duration,
     /// Between two signs of life of a push. A registry may think for minutes after the last byte of a large layer.
     pub push: Duration,
     /// Before the first byte of an export. Old engines write the whole image to their own disk first.
@@ -38,7 +40,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { answer: Duration::from_mins(1), push: Duration::from_mins(5), export: Duration::from_mins(30) }
+        Self {
+            answer: Duration::from_mins(1),
+            create: Duration::from_mins(30),
+            push: Duration::from_mins(5),
+            export: Duration::from_mins(30),
+        }
     }
 }
 
@@ -87,14 +94,22 @@ impl DockerEngine {
         self
     }
 
-    /// Asks the engine with a limit, and makes its error ours.
+    /// Asks the engine a question, and makes its error ours.
     async fn ask<T>(
         &self,
         doing: &str,
         question: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, EngineError> {
-        within(self.limits.answer, doing, async { question.await.map_err(|error| self.fault(error, doing)) })
-            .await
+        self.ask_within(self.limits.answer, doing, question).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        limit: Duration,
+        doing: &str,
+        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        within(limit, doing, async { question.await.map_err(|error| self.fault(error, doing)) }).await
     }
 
     fn fault(&self, error: bollard::errors::Error, doing: &str) -> EngineError {

@@ -48,11 +48,11 @@ components! {
     Libfabric = "libfabric",
     /// The NCCL network plugin for libfabric.
     AwsOfiNccl = "aws-ofi-nccl",
-    /// GDRCopy.
+    /// `GDRCopy`.
     Gdrcopy = "gdrcopy",
     /// Transformer Engine; with `pytorch` or `smp` also its PyTorch extension.
     TransformerEngine = "transformer-engine",
-    /// FlashAttention.
+    /// `FlashAttention`.
     FlashAttn = "flash-attn",
     /// NVIDIA's NCCL benchmarks.
     NcclTests = "nccl-tests",

@@ -50,8 +50,7 @@ impl Destination {
         };
         // The parser of references would take a name without a host for one on Docker Hub.
         let host_or_any = host.unwrap_or("registry.invalid");
-        let reference: Reference =
-            format!("{host_or_any}/{path}").parse().map_err(|error| bad(&format!("{error}")))?;
+        let reference: Reference = format!("{host_or_any}/{path}").parse().map_err(|_| bad(FORM))?;
         if reference.digest().is_some() {
             return Err(bad("a push names a tag, the digest follows from the image"));
         }
@@ -113,6 +112,9 @@ impl fmt::Display for Destination {
     }
 }
 
+/// What may stand there.
+const FORM: &str = "it wants [HOST/]REPOSITORY[:TAG], the repository in lowercase letters and digits with `/`, `.`, `_`, `-` between";
+
 /// Returns whether the first part of a name is a host, by Docker's rule.
 fn is_host(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost"
@@ -154,7 +156,7 @@ mod tests {
         for (text, reason) in [
             ("", ""),
             ("Smpv2", "lowercase"),
-            ("smpv2:", ""),
+            ("smpv2:", "REPOSITORY[:TAG]"),
             ("smpv2:a b", ""),
             ("ghcr.io/", ""),
             (&digest, "digest"),

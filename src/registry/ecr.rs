@@ -286,18 +286,14 @@ async fn credentials(
     let limit = settings.limits.credentials;
     let provider = provider.with_region(Some(region.clone()));
     let load = async {
-        match &settings.profile {
-            // As with AWS's own tools: who names a profile wants that one, not whatever else the machine has.
-            Some(profile) => {
-                let builder = ProfileFileCredentialsProvider::builder().configure(&provider);
-                builder.profile_name(profile).build().provide_credentials().await
-            }
-            None => {
-                let chain = DefaultCredentialsChain::builder().configure(provider).region(region);
-                let chain = chain.imds_client(metadata_client(settings.limits.metadata));
-                chain.build().await.provide_credentials().await
-            }
+        // As with AWS's own tools: who names a profile wants that one, not whatever else the machine has.
+        if let Some(profile) = &settings.profile {
+            let builder = ProfileFileCredentialsProvider::builder().configure(&provider);
+            return builder.profile_name(profile).build().provide_credentials().await;
         }
+        let chain = DefaultCredentialsChain::builder().configure(provider).region(region);
+        let chain = chain.imds_client(metadata_client(settings.limits.metadata));
+        chain.build().await.provide_credentials().await
     };
     match tokio::time::timeout(limit, load).await {
         Ok(Ok(credentials)) => Ok(credentials),
@@ -314,7 +310,7 @@ fn without_credentials(error: &CredentialsError, profile: Option<&String>) -> Ec
     }
     // The instance's metadata is asked last: whatever goes wrong there, nothing before it had any.
     let mut sources = std::iter::successors(error.source(), |inner| (*inner).source());
-    if absent || sources.any(|source| source.is::<ImdsError>()) {
+    if absent || sources.any(<dyn std::error::Error>::is::<ImdsError>) {
         return EcrError::NoCredentials { instance: root(error) };
     }
     EcrError::BadCredentials { reason: root(error) }

@@ -1,8 +1,13 @@
 //! Tests against real engines and registries. `make live` starts those and names them in `SMP_WB_…` variables.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "in a test a panic is the report, and the tests themselves read the environment and write files"
+)]
 
 mod check;
 mod engine;
 mod proxy;
 mod smoke;
+mod registry;
 mod workbench;

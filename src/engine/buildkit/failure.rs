@@ -220,3 +220,120 @@ fn number_after(message: &str, words: &str) -> Option<i64> {
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..end)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bollard_buildkit_proto::google::protobuf;
+    use bollard_buildkit_proto::google::protobuf::Timestamp;
+    use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
+
+    use super::*;
+    use crate::engine::{Context, Dialect};
+    use crate::oci::{Arch, Platform, Profile};
+
+    fn meant(message: &str, vertex: Option<(&str, &str)>) -> EngineError {
+        let request = BuildRequest {
+            dockerfile: "FROM r.example/base:1\nRUN make\n".into(),
+            context: Context::Empty,
+            platform: Platform { arch: Arch::Amd64 },
+            tags: Vec::new(),
+            labels: BTreeMap::new(),
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            source_date_epoch: None,
+            profile: Profile::Oci,
+            network: String::new(),
+            no_cache: false,
+            dialect: Dialect::Buildkit,
+        };
+        let mut progress = Progress::new(tokio::sync::mpsc::unbounded_channel().0);
+        let vertexes = vertex.into_iter().map(|(name, error)| Vertex {
+            digest: name.into(),
+            name: name.into(),
+            error: error.into(),
+            completed: Some(Timestamp::default()),
+            ..Vertex::default()
+        });
+        progress.take(StatusResponse { vertexes: vertexes.collect(), ..StatusResponse::default() });
+        of(&tonic::Status::unknown(message), &request, &progress).unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_no_failed_step() {
+        let vertex = ("[2/2] RUN make", "exit code: 1");
+        for message in [
+            "failed to solve: failed to copy: write /var/lib/docker/tmp/x: no space left on device",
+            "process \"/bin/sh -c make\" did not complete successfully: mkdir /x: no space left on device",
+        ] {
+            assert!(matches!(meant(message, Some(vertex)), EngineError::NoSpace(_)), "{message}");
+        }
+    }
+
+    #[test]
+    fn registries_are_told_apart_from_steps_and_from_each_other() {
+        let load = |error| Some(("[internal] load metadata for r.example/base:1", error));
+        let message = "r.example/base:1: failed to resolve source metadata for r.example/base:1: unexpected status from HEAD \
+                       request to https://r.example/v2/base/manifests/sha256:401403: 500 Internal Server Error";
+        assert!(
+            matches!(meant(message, load("x")), EngineError::Registry { registry, .. } if registry == "r.example")
+        );
+        let message = "failed to solve: r.example/base:1: failed to authorize: failed to fetch oauth token: 401 Unauthorized";
+        assert!(
+            matches!(meant(message, load("x")), EngineError::Unauthorised { registry, .. } if registry == "r.example")
+        );
+        let message = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: r.example/base:1: not found";
+        assert!(
+            matches!(meant(message, load("x")), EngineError::NotFound(image) if image == "r.example/base:1")
+        );
+        let message = "no match for platform in manifest sha256:00: not found";
+        assert!(
+            matches!(meant(message, load("x")), EngineError::Platform { image, .. } if image == "r.example/base:1")
+        );
+    }
+
+    #[test]
+    fn a_step_of_an_old_engine_gets_its_line_and_status_from_the_words() {
+        let message = "executor failed running [/bin/sh -c make]: exit code: 137";
+        let EngineError::Step(failure) = meant(message, Some(("[2/2] RUN make", message))) else { panic!() };
+        assert_eq!((failure.lines, failure.status), (Some((2, 2)), Some(137)));
+    }
+
+    #[test]
+    fn typed_details_are_read_as_json_and_as_messages() {
+        let any = |name: &str, value: Vec<u8>| protobuf::Any {
+            type_url: format!("github.com/moby/buildkit/{name}"),
+            value,
+        };
+        let source = Source {
+            info: None,
+            ranges: vec![pb::Range {
+                start: Some(pb::Position { line: 4, character: 0 }),
+                end: Some(pb::Position { line: 6, character: 0 }),
+            }],
+        };
+        let json = r#"{"info":{"filename":"Dockerfile"},"ranges":[{"start":{"line":4},"end":{"line":6}}]}"#;
+        let exit = bollard_buildkit_proto::moby::buildkit::v1::frontend::ExitMessage {
+            code: 3,
+            ..Default::default()
+        };
+        let sets = [
+            vec![
+                any("errdefs.Source+json", json.into()),
+                any("errdefs.Vertex+json", br#"{"digest":"sha256:d"}"#.to_vec()),
+                any("gatewayapi.ExitMessage+json", br#"{"Code":3}"#.to_vec()),
+            ],
+            vec![
+                any("errdefs.Source", source.encode_to_vec()),
+                any("errdefs.Vertex", VertexDetail { digest: "sha256:d".into() }.encode_to_vec()),
+                any("moby.buildkit.v1.frontend.ExitMessage", exit.encode_to_vec()),
+            ],
+        ];
+        for details in sets {
+            let status = rpc::Status { details, ..rpc::Status::default() };
+            let read = Details::of(&status.encode_to_vec());
+            assert_eq!(read, Details { lines: Some((4, 6)), exit: Some(3), vertex: Some("sha256:d".into()) });
+        }
+    }
+}

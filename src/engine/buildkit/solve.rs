@@ -19,6 +19,8 @@ pub(super) fn request(build: &BuildRequest, store: Store, id: &str) -> Result<So
         session: id.to_owned(),
         frontend: "dockerfile.v0".to_owned(),
         frontend_attrs: frontend(build)?,
+        // Not recorded in the engine's own history of builds: that record takes as long as a cached build.
+        internal: true,
         // Old engines read these two, new ones the list.
         exporter_deprecated: kind.clone(),
         exporter_attrs_deprecated: attributes.clone(),
@@ -71,17 +73,26 @@ fn exporter(build: &BuildRequest, store: Store) -> (String, HashMap<String, Stri
     if !names.is_empty() {
         attributes.insert("name".to_owned(), names.join(","));
     }
-    if store == Store::Containerd {
-        let codec: &[(&str, &str)] = match build.profile {
-            Profile::Oci => OCI,
-            Profile::SageMaker => SAGEMAKER,
-        };
-        attributes.extend(codec.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    }
-    ("moby".to_owned(), attributes)
+    let Store::Containerd = store else { return ("moby".to_owned(), attributes) };
+    let codec = match build.profile {
+        Profile::Oci => OCI,
+        Profile::SageMaker => SAGEMAKER,
+    };
+    let codec = codec.iter().chain([&DANGLING]).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    attributes.extend(codec);
+    // The containerd store's own exporter, and not the one called `moby` around it, which also unpacks every layer: a third of
+    // the time of a cold build and as much disk as the image again, for a container that a build server never runs. The engine
+    // unpacks an image when its first container is made; until then it answers `docker history` with "snapshot does not exist".
+    ("image".to_owned(), attributes)
 }
 
-/// New layers as zstd; layers of the base stay as they came.
+/// What the engine calls images that have no name of their own, so that it lists them and can remove them.
+const DANGLING: (&str, &str) = ("dangling-name-prefix", "moby-dangling");
+
+/// New layers as zstd; layers of the base stay as they came, and every reader of OCI images takes both.
+///
+/// Measured on 1.1 GB (2 cores): written in 9.7 s, as gzip in 17.5 s; unpacked in 8.5 s, from gzip in 17.2 s; level 1 is BuildKit's
+/// fastest.
 const OCI: &[(&str, &str)] =
     &[("oci-mediatypes", "true"), ("compression", "zstd"), ("compression-level", "1")];
 

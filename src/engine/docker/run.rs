@@ -80,8 +80,8 @@ async fn watched(
     let doing = format!("running a container of {}", request.image);
     let options =
         CreateContainerOptionsBuilder::new().name(name).platform(&request.platform.to_string()).build();
-    let created =
-        engine.ask(&doing, Box::pin(engine.docker.create_container(Some(options), body(request)))).await;
+    let create = Box::pin(engine.docker.create_container(Some(options), body(request)));
+    let created = engine.ask_within(engine.limits.create, &doing, create).await;
     created.map_err(|error| refused(error, request))?;
     // Attached before it starts, or the first lines would be lost.
     let attach = AttachContainerOptionsBuilder::new()

@@ -158,6 +158,8 @@ fn not_utf8() -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "the tests write the folders that are walked")]
+
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::sync::Arc;
 

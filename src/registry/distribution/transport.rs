@@ -156,16 +156,13 @@ impl Transport {
             Challenge::Bearer { realm, service, scope } => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", question.repository));
                 let form = login.and_then(|login| access::identity_form(login, service.as_deref(), &scope));
-                let building = match form {
-                    Some(form) => {
-                        let post = self.client(&realm).map_err(Failure::fatal)?.post(realm);
-                        post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
-                    }
-                    None => {
-                        let address = access::token_url(&realm, service.as_deref(), &scope);
-                        let get = self.client(&address).map_err(Failure::fatal)?.get(address);
-                        basic.into_iter().fold(get, |get, value| get.header(AUTHORIZATION, value))
-                    }
+                let building = if let Some(form) = form {
+                    let post = self.client(&realm).map_err(Failure::fatal)?.post(realm);
+                    post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+                } else {
+                    let address = access::token_url(&realm, service.as_deref(), &scope);
+                    let get = self.client(&address).map_err(Failure::fatal)?.get(address);
+                    basic.into_iter().fold(get, |get, value| get.header(AUTHORIZATION, value))
                 };
                 let response = building.send().await.map_err(|error| answer::broken(&error, question))?;
                 let answer = Answer::read(response, Question { at_most: TOKEN_LIMIT, ..question }).await?;

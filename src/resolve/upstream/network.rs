@@ -14,7 +14,7 @@ use crate::oci::{Digest, Platform, Reference};
 use crate::recipe::{ArtefactUrl, Version};
 
 /// How long an index or a server may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Asks a registry for digests; given by the caller, who knows registries and logins.
 #[async_trait]
 pub trait Images: Send + Sync {

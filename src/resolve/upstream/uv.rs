@@ -18,7 +18,7 @@ use crate::lock::PinnedRequirement;
 use crate::oci::Digest;
 
 /// How long `uv` may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 /// The minor versions of glibc 2 for which `uv` knows a platform, newest first (`uv pip compile --help`).
 const MANYLINUX: [u64; 12] = [40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 28, 17];
 

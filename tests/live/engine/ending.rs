@@ -1,6 +1,6 @@
 //! Builds that end early: cancelled by us, or because the engine goes away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smp_image::engine::{
     BuildRequest, Credentials, DockerEngine, Endpoint, Engine as _, EngineError, Environment, Event,
@@ -38,13 +38,11 @@ async fn a_cancelled_build_ends_its_step_in_the_engine_and_leaves_nothing() {
             let name = unique("cancel");
             let (request, tag) = slow(&name, dialect);
             cancelled_in_the_middle(which, &request).await;
-            let began = Instant::now();
             assert!(
-                eventually(10, || processes(&format!("{name} && sleep")).is_empty()).await,
+                eventually(3, || processes(&format!("{name} && sleep")).is_empty()).await,
                 "{which:?} {dialect:?}: {:?}",
                 processes(&name)
             );
-            println!("{which:?} {dialect:?}: the step ended after {:?}", began.elapsed());
             assert!(
                 eventually(10, || containers(which, &name).is_empty()).await,
                 "{which:?} {dialect:?}: {}",
@@ -70,17 +68,16 @@ async fn an_engine_that_dies_during_a_build_is_said_to_have_died() {
                 proxy.cut();
             };
             let (ended, ()) = tokio::join!(
-                tokio::time::timeout(Duration::from_secs(60), engine.build(&request, &events)),
+                tokio::time::timeout(Duration::from_mins(1), engine.build(&request, &events)),
                 cut
             );
             let error = ended.unwrap().unwrap_err();
-            println!("{which:?} {dialect:?}: {error}");
             assert!(
                 matches!(&error, EngineError::Died { doing, .. } if doing == "building"),
                 "{which:?} {dialect:?}: {error:?}"
             );
             assert!(
-                eventually(10, || processes(&format!("{name} && sleep")).is_empty()).await,
+                eventually(3, || processes(&format!("{name} && sleep")).is_empty()).await,
                 "{which:?} {dialect:?}"
             );
         }

@@ -1,6 +1,7 @@
 //! Builds that cannot succeed: each error says what, where, and leaves no image behind.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 
 use smp_image::engine::{
     BuildRequest, Built, Context, Credentials, DockerEngine, Engine as _, EngineError, Event, Login, Secret,
@@ -150,10 +151,9 @@ async fn a_base_image_for_another_architecture_is_an_error_and_leaves_no_image()
             let mut request = build(&format!("FROM {base} AS base\nFROM base\n{step}\n"));
             request.tags = vec![tag.clone()];
             let error = built(which, &request).await.unwrap_err();
-            let EngineError::Platform { image, wanted, found } = error else {
+            let EngineError::Platform { image, wanted, .. } = error else {
                 panic!("{which:?} {step}: {error:?}")
             };
-            println!("{which:?} {step}: {image} {found}");
             assert_eq!((image, wanted), (base.whole(), request.platform), "{which:?} {step}");
             assert_eq!(which.connect().image(&tag.whole()).await.unwrap(), None, "{which:?} {step}");
         }
@@ -246,7 +246,6 @@ async fn a_context_that_cannot_be_read_is_named() {
             );
 
             // A name that is not UTF-8: root, who may run these tests, can read everything else.
-            use std::os::unix::ffi::OsStrExt as _;
             std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"bad\xff")), "x").unwrap();
             request.context = Context::Folder(folder.path().to_owned());
             let error = built(which, &request).await.unwrap_err();

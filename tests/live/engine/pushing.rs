@@ -69,7 +69,6 @@ async fn a_push_returns_the_digest_that_the_registry_has_and_tells_of_each_layer
                 .iter()
                 .map(|layer| layer["mediaType"].as_str().unwrap())
                 .collect();
-            println!("{which:?} {profile:?}: {} {types:?}", json["mediaType"]);
             let docker = profile == Profile::SageMaker || which != Which::Containerd;
             let expected = if docker { media_type::DOCKER_MANIFEST } else { media_type::OCI_MANIFEST };
             assert_eq!(json["mediaType"], expected, "{which:?} {profile:?}: one manifest, no index");
@@ -97,7 +96,6 @@ async fn a_registry_with_a_password_takes_the_right_one_only() {
         let (events, _said) = listen();
         for wrong in [None, Some(login("~?>wrong"))] {
             let error = which.connect().push(&name, wrong.as_ref(), &events).await.unwrap_err();
-            println!("{which:?}: {error}");
             assert!(
                 matches!(&error, EngineError::Unauthorised { registry, .. } if *registry == host),
                 "{which:?}: {error:?}"
@@ -157,10 +155,10 @@ async fn refusal(which: Which, status: &'static str, locked_out: bool) {
     let error = pushed_to(which, &registry, Duration::from_mins(2)).await;
     match &error {
         EngineError::Unauthorised { registry: host, .. } => {
-            assert!(locked_out && *host == registry, "{which:?} {status}: {error:?}")
+            assert!(locked_out && *host == registry, "{which:?} {status}: {error:?}");
         }
         EngineError::Registry { registry: host, .. } => {
-            assert!(!locked_out && *host == registry, "{which:?} {status}: {error:?}")
+            assert!(!locked_out && *host == registry, "{which:?} {status}: {error:?}");
         }
         other => panic!("{which:?} {status}: {other:?}"),
     }
@@ -187,7 +185,6 @@ async fn a_registry_that_hangs_ends_the_push_after_the_limit() {
         let registry = bad_registry(None).await;
         let began = Instant::now();
         let error = pushed_to(which, &registry, Duration::from_secs(3)).await;
-        println!("{which:?} after {:?}: {error}", began.elapsed());
         assert!(matches!(error, EngineError::Stalled { .. }), "{which:?}: {error:?}");
         assert!(began.elapsed() < Duration::from_secs(20), "{which:?}");
     }

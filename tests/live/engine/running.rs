@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use smp_image::engine::{Engine as _, EngineError, Gpus};
 
-use crate::workbench::{ALL, BASE, Which, containers, run, unique};
+use crate::workbench::{ALL, BASE, Which, containers, docker, run, unique};
 
 #[tokio::test]
 async fn a_command_gets_its_input_and_environment_and_gives_its_output_and_status() {
@@ -91,5 +91,21 @@ async fn a_device_of_the_container_device_interface_that_is_not_there_is_named()
             matches!(&error, EngineError::Unsupported { reason, .. } if reason.contains("nvidia.com/gpu=77")),
             "{which:?}: {error:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_gpu_of_the_container_device_interface_comes_with_its_device_and_environment() {
+    // No GPU: a device that the interface describes as `/dev/null` proves the same way.
+    let spec = r#"{"cdiVersion":"0.5.0","kind":"smp.test/gpu","devices":[{"name":"0","containerEdits":{
+        "env":["FAKE_GPU=zero"],"deviceNodes":[{"path":"/dev/fake0","hostPath":"/dev/null"}]}}]}"#;
+    for which in [Which::Graph, Which::Containerd] {
+        let folders = docker(which, &["info", "--format", "{{json .CDISpecDirs}}"]);
+        let folders: Vec<String> = serde_json::from_str(&folders).unwrap();
+        std::fs::write(std::path::Path::new(&folders[0]).join("smp-live-test.json"), spec).unwrap();
+        let mut request = run(BASE, "echo $FAKE_GPU; test -c /dev/fake0");
+        request.gpus = Gpus::Cdi(vec!["smp.test/gpu=0".into()]);
+        let result = which.connect().run(&request).await.unwrap();
+        assert_eq!((result.status, result.stdout), (0, b"zero\n".to_vec()), "{which:?}");
     }
 }

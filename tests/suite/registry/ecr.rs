@@ -8,6 +8,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::fake_ecr::{FakeEcr, HOST, repository, settings};
+use super::in_an_environment;
 
 async fn open(fake: &FakeEcr) -> Ecr {
     Ecr::open(&fake.settings(), None).await.unwrap()
@@ -181,28 +182,14 @@ async fn the_hosts_region_counts_more_than_the_settings() {
     assert_eq!(Ecr::open(&fake.settings(), Some(&host)).await.unwrap().region(), "eu-north-1");
 }
 
-/// Runs the ignored test `name` of this program in an environment that says nothing but `variables`.
-fn in_an_environment(name: &str, variables: &[(&str, &str)]) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "AWS's tools read the environment, which only another process can have"
-    )]
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.env_clear().env("HOME", "/nonexistent").envs(variables.iter().copied());
-    let name = format!("registry::ecr::{name}");
-    let output = child.args(["--ignored", "--exact", &name]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
 #[test]
 fn no_credentials_are_told_soon_and_with_where_was_looked() {
-    in_an_environment("nothing_has_credentials", &[("AWS_REGION", "us-west-2")]);
+    in_an_environment("registry::ecr::nothing_has_credentials", &[("AWS_REGION", "us-west-2")]);
     // On many machines nobody answers where an instance has its metadata: taken, and then silence.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let variables = [("AWS_REGION", "us-west-2"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str())];
-    in_an_environment("nothing_has_credentials", &variables);
+    in_an_environment("registry::ecr::nothing_has_credentials", &variables);
 }
 
 #[tokio::test]
@@ -218,7 +205,7 @@ async fn nothing_has_credentials() {
 
 #[test]
 fn no_region_is_told_soon_and_with_where_was_looked() {
-    in_an_environment("nothing_has_a_region", &[]);
+    in_an_environment("registry::ecr::nothing_has_a_region", &[]);
 }
 
 #[tokio::test]
@@ -235,7 +222,7 @@ async fn nothing_has_a_region() {
 
 #[test]
 fn a_profile_that_is_not_there_is_told_by_its_name() {
-    in_an_environment("the_profile_is_missing", &[("AWS_REGION", "us-west-2")]);
+    in_an_environment("registry::ecr::the_profile_is_missing", &[("AWS_REGION", "us-west-2")]);
 }
 
 #[tokio::test]
@@ -255,7 +242,7 @@ fn a_credential_process_that_fails_or_hangs_is_told() {
         #[expect(clippy::disallowed_methods, reason = "AWS's tools read their configuration from a file")]
         std::fs::write(&config, text).unwrap();
         let variables = [("AWS_CONFIG_FILE", config.to_str().unwrap()), ("PATH", "/usr/bin:/bin")];
-        in_an_environment("the_credential_process_is_broken", &variables);
+        in_an_environment("registry::ecr::the_credential_process_is_broken", &variables);
     }
 }
 

@@ -55,7 +55,7 @@ impl FakeEcr {
 
     /// Lets `action` never be answered.
     pub(crate) async fn hangs(&self, action: &str) -> &Self {
-        self.mount(action, ResponseTemplate::new(200).set_delay(Duration::from_secs(60)), 1).await;
+        self.mount(action, ResponseTemplate::new(200).set_delay(Duration::from_mins(1)), 1).await;
         self
     }
 

@@ -15,6 +15,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::fake_ecr::{FakeEcr, holds, manifest, repository};
+use super::hanging_engine::HangingEngine;
 
 const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
@@ -27,7 +28,13 @@ fn id() -> Digest {
 }
 
 fn image(id: Digest) -> ImageInfo {
-    ImageInfo { id, platform: amd64(), size: 1, labels: Default::default(), repo_digests: Vec::new() }
+    ImageInfo {
+        id,
+        platform: amd64(),
+        size: 1,
+        labels: std::collections::BTreeMap::new(),
+        repo_digests: Vec::new(),
+    }
 }
 
 fn engine() -> FakeEngine {
@@ -71,8 +78,8 @@ async fn registry() -> MockServer {
     server
 }
 
-fn pushed(body: &[u8]) -> Result<Pushed, EngineError> {
-    Ok(Pushed { digest: Digest::of(body), size: body.len() as u64 })
+fn pushed(body: &[u8]) -> Pushed {
+    Pushed { digest: Digest::of(body), size: body.len() as u64 }
 }
 
 async fn run(engine: &FakeEngine, to: &str, options: &PushOptions) -> Result<Receipt, PushError> {
@@ -109,7 +116,7 @@ async fn what_was_pushed_is_fetched_back_and_the_receipt_says_how_it_was_known()
     let body = manifest(id(), GZIP);
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
     let layer = Event::Layer { id: "1".into(), status: "Pushed".into(), current: 1, total: 1 };
-    let engine = engine().will_push(vec![layer.clone()], pushed(&body));
+    let engine = engine().will_push(vec![layer.clone()], Ok(pushed(&body)));
     let name = format!("{}/smpv2:v1", registry.address());
     let (events, mut said) = unbounded_channel();
     let destination: Destination = name.parse().unwrap();
@@ -153,7 +160,7 @@ async fn another_image_in_the_place_of_ours_is_no_success() {
     let registry = registry().await;
     let body = manifest(Digest::of("another"), GZIP);
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
-    let engine = engine().will_push(Vec::new(), pushed(&body));
+    let engine = engine().will_push(Vec::new(), Ok(pushed(&body)));
     let error = run(&engine, &format!("{}/smpv2:v1", registry.address()), &options(AwsSettings::default()))
         .await
         .unwrap_err();
@@ -168,7 +175,7 @@ async fn a_tag_that_somebody_moved_meanwhile_is_no_success() {
     let (ours, theirs) = (manifest(id(), GZIP), manifest(Digest::of("theirs"), GZIP));
     takes(&registry, &theirs, media_type::DOCKER_MANIFEST).await;
     holds(&registry, &Digest::of(&ours).to_string(), &ours, media_type::DOCKER_MANIFEST).await;
-    let engine = engine().will_push(Vec::new(), pushed(&ours));
+    let engine = engine().will_push(Vec::new(), Ok(pushed(&ours)));
     let error = run(&engine, &format!("{}/smpv2:v1", registry.address()), &options(AwsSettings::default()))
         .await
         .unwrap_err();
@@ -180,7 +187,7 @@ async fn zstd_layers_are_no_image_for_sagemaker() {
     let registry = registry().await;
     let body = manifest(id(), "application/vnd.docker.image.rootfs.diff.tar.zstd");
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
-    let engine = engine().will_push(Vec::new(), pushed(&body));
+    let engine = engine().will_push(Vec::new(), Ok(pushed(&body)));
     let error = run(&engine, &format!("{}/smpv2:v1", registry.address()), &options(AwsSettings::default()))
         .await
         .unwrap_err();
@@ -199,7 +206,7 @@ async fn a_name_of_the_users_own_is_given_back() {
     let engine = engine()
         .with_image(name.clone(), image(before))
         .with_image(before.to_string(), image(before))
-        .will_push(Vec::new(), pushed(&body));
+        .will_push(Vec::new(), Ok(pushed(&body)));
     run(&engine, &name, &options(AwsSettings::default())).await.unwrap();
     assert_eq!(asked(&engine).last().unwrap(), &format!("tag sha256:{} {name}", &before.hex()[..2]));
 }
@@ -209,7 +216,7 @@ async fn the_only_name_of_an_image_is_not_taken_from_it() {
     let registry = registry().await;
     let body = manifest(id(), GZIP);
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
-    let engine = engine().will_push(Vec::new(), pushed(&body));
+    let engine = engine().will_push(Vec::new(), Ok(pushed(&body)));
     let nameless = Pushable::unchecked(Subject { reference: id().to_string(), id: id(), platform: amd64() });
     let destination: Destination = format!("{}/smpv2:v1", registry.address()).parse().unwrap();
     let options = options(AwsSettings::default());
@@ -262,7 +269,7 @@ async fn a_repository_that_is_not_there_is_told_or_made() {
     ecr.answers("CreateRepository", serde_json::json!({ "repository": repository("IMMUTABLE") }), 1).await;
     let body = manifest(id(), GZIP);
     takes(&registry, &body, media_type::DOCKER_MANIFEST).await;
-    let engine = engine().will_push(Vec::new(), pushed(&body));
+    let engine = engine().will_push(Vec::new(), Ok(pushed(&body)));
     let options =
         PushOptions { create_repository: Some(NewRepository::default()), ..at_ecr(&ecr, &registry) };
     let receipt = run(&engine, "smpv2:v1", &options).await.unwrap();
@@ -320,7 +327,7 @@ async fn a_token_that_is_refused_is_fetched_anew_once() {
         registry: "r".into(),
         message: "Your authorization token has expired.".into(),
     };
-    let engine = engine().will_push(Vec::new(), Err(expired())).will_push(Vec::new(), pushed(&body));
+    let engine = engine().will_push(Vec::new(), Err(expired())).will_push(Vec::new(), Ok(pushed(&body)));
     run(&engine, "smpv2:v1", &at_ecr(&ecr, &registry)).await.unwrap();
     assert_eq!(ecr.asked("GetAuthorizationToken").await, 2);
 
@@ -360,47 +367,4 @@ async fn an_interrupted_push_gives_the_name_back() {
     let second = std::time::Duration::from_secs(1);
     assert!(tokio::time::timeout(second, pushing).await.is_err(), "it hangs, and is dropped");
     assert!(asked(&engine.0).last().unwrap().starts_with("remove "), "{:?}", asked(&engine.0));
-}
-
-/// An engine whose pushes never end.
-struct HangingEngine(FakeEngine);
-
-#[async_trait::async_trait]
-impl smp_image::engine::Engine for HangingEngine {
-    async fn info(&self) -> Result<EngineInfo, EngineError> {
-        self.0.info().await
-    }
-    async fn image(&self, name: &str) -> Result<Option<ImageInfo>, EngineError> {
-        self.0.image(name).await
-    }
-    async fn build(
-        &self,
-        request: &smp_image::engine::BuildRequest,
-        events: &smp_image::engine::Events,
-    ) -> Result<smp_image::engine::Built, EngineError> {
-        self.0.build(request, events).await
-    }
-    async fn tag(&self, id: &str, name: &smp_image::oci::Reference) -> Result<(), EngineError> {
-        self.0.tag(id, name).await
-    }
-    async fn export(&self, name: &str, sink: &mut (dyn std::io::Write + Send)) -> Result<(), EngineError> {
-        self.0.export(name, sink).await
-    }
-    async fn run(
-        &self,
-        request: &smp_image::engine::RunRequest,
-    ) -> Result<smp_image::engine::RunResult, EngineError> {
-        self.0.run(request).await
-    }
-    async fn push(
-        &self,
-        _: &smp_image::oci::Reference,
-        _: Option<&Login>,
-        _: &smp_image::engine::Events,
-    ) -> Result<Pushed, EngineError> {
-        std::future::pending().await
-    }
-    async fn remove(&self, name: &str) -> Result<(), EngineError> {
-        self.0.remove(name).await
-    }
 }
