@@ -262,13 +262,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # The image.
 FROM efa AS image
-COPY --link --from=cudnn /out/opt/venv /opt/venv
 COPY --link --from=pytorch /out/opt/venv /opt/venv
-COPY --link --from=nccl /out/opt/venv /opt/venv
+COPY --link --from=cudnn /out/opt/venv /opt/venv
 COPY --link --from=transformer-engine /out/opt/venv /opt/venv
-COPY --link --from=packages /out/opt/venv /opt/venv
-COPY --link --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
 COPY --link --from=transformer-engine-compiled /out/opt/venv /opt/venv
+COPY --link --from=nccl /out/opt/venv /opt/venv
+COPY --link --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
+COPY --link --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \
         /opt/venv/lib/python3.12/site-packages/nvidia/cudnn/lib \

@@ -233,13 +233,13 @@ RUN set -eu; \
 
 # The image.
 FROM efa AS image
-COPY --from=cudnn /out/opt/venv /opt/venv
 COPY --from=pytorch /out/opt/venv /opt/venv
-COPY --from=nccl /out/opt/venv /opt/venv
+COPY --from=cudnn /out/opt/venv /opt/venv
 COPY --from=transformer-engine /out/opt/venv /opt/venv
-COPY --from=packages /out/opt/venv /opt/venv
-COPY --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
 COPY --from=transformer-engine-compiled /out/opt/venv /opt/venv
+COPY --from=nccl /out/opt/venv /opt/venv
+COPY --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
+COPY --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \
         /opt/venv/lib/python3.12/site-packages/nvidia/cudnn/lib \

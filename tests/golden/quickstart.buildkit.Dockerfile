@@ -129,10 +129,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # The image.
 FROM system AS image
-COPY --link --from=cuda /out/opt/venv /opt/venv
 COPY --link --from=cudnn /out/opt/venv /opt/venv
-COPY --link --from=nccl /out/opt/venv /opt/venv
+COPY --link --from=cuda /out/opt/venv /opt/venv
 COPY --link --from=transformer-engine /out/opt/venv /opt/venv
+COPY --link --from=nccl /out/opt/venv /opt/venv
 COPY --link --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \

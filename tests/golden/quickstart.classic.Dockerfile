@@ -112,10 +112,10 @@ RUN set -eu; \
 
 # The image.
 FROM system AS image
-COPY --from=cuda /out/opt/venv /opt/venv
 COPY --from=cudnn /out/opt/venv /opt/venv
-COPY --from=nccl /out/opt/venv /opt/venv
+COPY --from=cuda /out/opt/venv /opt/venv
 COPY --from=transformer-engine /out/opt/venv /opt/venv
+COPY --from=nccl /out/opt/venv /opt/venv
 COPY --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \

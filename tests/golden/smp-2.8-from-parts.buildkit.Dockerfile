@@ -324,13 +324,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # The image.
 FROM efa AS image
 COPY --link --from=smp /opt/conda /opt/conda
-COPY --link --from=nccl /out/opt/conda /opt/conda
 COPY --link --from=transformer-engine /out/opt/conda /opt/conda
-COPY --link --from=packages /out/opt/conda /opt/conda
-COPY --link --from=packages-from-source /out/opt/conda /opt/conda
-COPY --link --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
-COPY --link --from=transformer-engine-compiled /out/opt/conda /opt/conda
 COPY --link --from=flash-attn /out/opt/conda /opt/conda
+COPY --link --from=transformer-engine-compiled /out/opt/conda /opt/conda
+COPY --link --from=nccl /out/opt/conda /opt/conda
+COPY --link --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
+COPY --link --from=packages-from-source /out/opt/conda /opt/conda
+COPY --link --from=packages /out/opt/conda /opt/conda
 RUN set -eu; \
     printf '%s\n' \
         /opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib \

@@ -290,13 +290,13 @@ RUN set -eu; \
 # The image.
 FROM efa AS image
 COPY --from=smp /opt/conda /opt/conda
-COPY --from=nccl /out/opt/conda /opt/conda
 COPY --from=transformer-engine /out/opt/conda /opt/conda
-COPY --from=packages /out/opt/conda /opt/conda
-COPY --from=packages-from-source /out/opt/conda /opt/conda
-COPY --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
-COPY --from=transformer-engine-compiled /out/opt/conda /opt/conda
 COPY --from=flash-attn /out/opt/conda /opt/conda
+COPY --from=transformer-engine-compiled /out/opt/conda /opt/conda
+COPY --from=nccl /out/opt/conda /opt/conda
+COPY --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
+COPY --from=packages-from-source /out/opt/conda /opt/conda
+COPY --from=packages /out/opt/conda /opt/conda
 RUN set -eu; \
     printf '%s\n' \
         /opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib \
