@@ -142,6 +142,7 @@ RUN set -eu; \
         /opt/venv/lib/python3.13/site-packages/nvidia/cudnn/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/nccl/lib \
         /opt/venv/lib/python3.13/site-packages/transformer_engine/wheel_lib \
+        /opt/venv/lib/python3.13/site-packages/transformer_engine \
         > /etc/ld.so.conf.d/000-smp-image.conf; \
     ldconfig; \
     rm -f /var/cache/ldconfig/aux-cache

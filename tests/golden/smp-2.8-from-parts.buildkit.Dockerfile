@@ -335,6 +335,7 @@ RUN set -eu; \
     printf '%s\n' \
         /opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib \
         /opt/conda/lib/python3.11/site-packages/transformer_engine/wheel_lib \
+        /opt/conda/lib/python3.11/site-packages/transformer_engine \
         /opt/amazon/efa/lib \
         /opt/aws-ofi-nccl/lib \
         > /etc/ld.so.conf.d/000-smp-image.conf; \
