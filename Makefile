@@ -43,7 +43,7 @@ lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
-	@workbench/bench.sh
+	@python3 workbench/bench.py
 
 clean-workbench: ## stop the workbench's engines and remove what they kept
 	@$(WORKBENCH) wipe
