@@ -78,7 +78,7 @@ pub fn tell(failure: &Failure, color: bool) {
         lines.push('\n');
     }
     for hint in &failure.hints {
-        lines.push_str(&format!("hint: {hint}\n"));
+        lines = format!("{lines}hint: {hint}\n");
     }
     // Where even standard error is closed there is nobody to tell.
     let _nobody_listens = std::io::stderr().write_all(lines.as_bytes());
@@ -97,6 +97,6 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Check(verb) => check::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
         Verb::Push(verb) => push::run(verb, cli, world).await,
-        Verb::Release(verb) => release::run(verb, cli, world).await,
+        Verb::Release(verb) => Box::pin(release::run(verb, cli, world)).await,
     }
 }

@@ -71,9 +71,10 @@ pub(super) async fn build(
     {
         return Ok(Image { prepared, reference: tags[0].clone(), id, origin: Origin::Unchanged });
     }
-    let context = match prepared.workpiece.recipe.copy.is_empty() {
-        true => Context::Empty,
-        false => Context::Folder(prepared.workpiece.folder(world)),
+    let context = if prepared.workpiece.recipe.copy.is_empty() {
+        Context::Empty
+    } else {
+        Context::Folder(prepared.workpiece.folder(world))
     };
     let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
     let request = BuildRequest {

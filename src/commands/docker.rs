@@ -45,12 +45,11 @@ pub(super) async fn image(
 pub(super) fn gpus(asked: GpuArg, world: &World) -> Gpus {
     let all_through_cdi = || Gpus::Cdi(vec!["nvidia.com/gpu=all".to_owned()]);
     match asked {
-        GpuArg::None => Gpus::None,
         GpuArg::Nvidia => Gpus::NvidiaRuntime,
         GpuArg::Cdi => all_through_cdi(),
         GpuArg::Auto if world.path("/etc/cdi/nvidia.yaml").exists() => all_through_cdi(),
         GpuArg::Auto if world.path("/dev/nvidiactl").exists() => Gpus::NvidiaRuntime,
-        GpuArg::Auto => Gpus::None,
+        GpuArg::Auto | GpuArg::None => Gpus::None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
 
 /// Standard output could not be written.
-pub(super) fn stdout(error: std::io::Error) -> Failure {
+pub(super) fn stdout(error: &std::io::Error) -> Failure {
     Failure::said(Fault::Machine, format!("cannot write to standard output: {error}"))
 }
 

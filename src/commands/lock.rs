@@ -34,7 +34,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
             workshop::write(&path, &text)?;
             world.say(&format!("wrote {}", path.display()));
         }
-        None => world.print(&text).map_err(super::failure::stdout)?,
+        None => world.print(&text).map_err(|error| super::failure::stdout(&error))?,
     }
     for sentence in lock.unresolved() {
         world.say(&format!("unresolved: {sentence}"));
@@ -48,7 +48,7 @@ fn check(workpiece: &Workpiece, platform: Platform, cli: &Cli, world: &World) ->
     if cli.format == Format::Json {
         let document =
             serde_json::json!({ "lock": "fresh", "digest": lock.digest(), "unresolved": unresolved });
-        return world.print(&format!("{document}\n")).map_err(super::failure::stdout);
+        return world.print(&format!("{document}\n")).map_err(|error| super::failure::stdout(&error));
     }
     world.say("the lock answers for its recipe");
     for sentence in unresolved {

@@ -30,7 +30,7 @@ pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Fai
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,
     };
-    world.print(&text).map_err(super::failure::stdout)
+    world.print(&text).map_err(|error| super::failure::stdout(&error))
 }
 
 impl From<ReportError> for Failure {

@@ -17,7 +17,7 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
         Format::Text | Format::Junit => told(&prepared.plan, &prepared.lock.unresolved()),
     };
-    world.print(&text).map_err(super::failure::stdout)
+    world.print(&text).map_err(|error| super::failure::stdout(&error))
 }
 
 fn told(plan: &Plan, unresolved: &[String]) -> String {

@@ -20,7 +20,9 @@ pub(super) fn run(format: Format, world: &World) -> Result<(), Failure> {
         format!("{}\n", serde_json::Value::Array(rows))
     } else {
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        rows.iter().map(|(name, about)| format!("{name:width$}  {about}\n")).collect()
+        let lines: Vec<String> =
+            rows.iter().map(|(name, about)| format!("{name:width$}  {about}\n")).collect();
+        lines.concat()
     };
-    world.print(&text).map_err(super::failure::stdout)
+    world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

@@ -14,7 +14,7 @@ pub(super) async fn run(verb: &Render, cli: &Cli, world: &World) -> Result<(), F
         Format::Json => format!("{}\n", serde_json::json!({ "dockerfile": dockerfile })),
         Format::Text | Format::Junit => dockerfile,
     };
-    world.print(&text).map_err(super::failure::stdout)?;
+    world.print(&text).map_err(|error| super::failure::stdout(&error))?;
     if !cli.quiet {
         prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     }

@@ -10,13 +10,13 @@ use crate::error::{Failure, Fault};
 pub(super) fn completions(verb: &Completions, world: &World) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Cli::command(), "smp-image", &mut script);
-    world.print(&String::from_utf8_lossy(&script)).map_err(super::failure::stdout)
+    world.print(&String::from_utf8_lossy(&script)).map_err(|error| super::failure::stdout(&error))
 }
 
 pub(super) fn man(verb: &Man, world: &World) -> Result<(), Failure> {
     let command = Cli::command();
     let Some(folder) = &verb.out else {
-        return world.print(&page(command)?).map_err(super::failure::stdout);
+        return world.print(&page(command)?).map_err(|error| super::failure::stdout(&error));
     };
     let folder = world.path(folder);
     std::fs::create_dir_all(&folder).map_err(|error| {

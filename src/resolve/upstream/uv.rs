@@ -16,6 +16,7 @@ use super::network::silent;
 use super::{PythonQuestion, UpstreamError};
 use crate::lock::PinnedRequirement;
 use crate::oci::Digest;
+use crate::recipe::Requirement;
 
 /// How long `uv` may take.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -58,9 +59,8 @@ async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result
         _ => failed(error),
     })?;
     if let Some(mut stdin) = child.stdin.take() {
-        let lines: String =
-            question.requirements.iter().map(|requirement| format!("{requirement}\n")).collect();
-        stdin.write_all(lines.as_bytes()).await.map_err(failed)?;
+        let lines: Vec<&str> = question.requirements.iter().map(Requirement::as_str).collect();
+        stdin.write_all(lines.join("\n").as_bytes()).await.map_err(failed)?;
     }
     let waited = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
     let output = waited.map_err(|_| silent("uv"))?.map_err(failed)?;
