@@ -47,10 +47,10 @@ FROM fetch AS aws-ofi-nccl-source
 ARG AWS_OFI_NCCL_SHA256
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     set -eu; \
+    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/aws/aws-ofi-nccl/archive/v1.13.2-aws.tar.gz; \
-    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$AWS_OFI_NCCL_SHA256" /tmp/source.tar.gz > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \
     rm /tmp/sha256; \
@@ -86,6 +86,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
         wheel; \
     micromamba env export --explicit --prefix /opt/conda > /tmp/conda.txt; \
     cat /tmp/conda.txt; \
+    sha256sum /tmp/conda.txt; \
     : "${SMP_CONDA_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$SMP_CONDA_SHA256" /tmp/conda.txt > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \

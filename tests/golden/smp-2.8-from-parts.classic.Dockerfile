@@ -31,9 +31,9 @@ FROM fetch AS aws-ofi-nccl-source
 # The lock does not know this checksum. Run `smp-image lock` where the network reaches the file, or pass --build-arg.
 ARG AWS_OFI_NCCL_SHA256
 RUN set -eu; \
+    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/aws/aws-ofi-nccl/archive/v1.13.2-aws.tar.gz; \
-    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$AWS_OFI_NCCL_SHA256" /tmp/source.tar.gz > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \
     rm /tmp/sha256; \
@@ -65,6 +65,7 @@ RUN set -eu; \
         wheel; \
     micromamba env export --explicit --prefix /opt/conda > /tmp/conda.txt; \
     cat /tmp/conda.txt; \
+    sha256sum /tmp/conda.txt; \
     : "${SMP_CONDA_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$SMP_CONDA_SHA256" /tmp/conda.txt > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \
