@@ -34,7 +34,8 @@ deny: ## licences, sources and duplicates of the dependencies
 	cargo deny --all-features check bans licenses sources
 
 golden: ## write the generated files anew, then show what changed
-	SMP_IMAGE_GOLDEN=write cargo test --quiet --test suite golden
+	SMP_IMAGE_GOLDEN=write INSTA_UPDATE=always cargo test --quiet --lib --test suite golden
+	INSTA_UPDATE=always cargo test --quiet --lib report
 	@git status --short tests/golden docs
 
 lock: ## lock the built-in recipes anew (asks the package index and registries)
