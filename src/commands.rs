@@ -65,15 +65,17 @@ async fn interrupted() {
 
 /// Writes `failure` to standard error: what, where, and last what to do next.
 pub fn tell(failure: &Failure, color: bool) {
-    let theme =
+    let mut theme =
         if color { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
-    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110);
+    "error:".clone_into(&mut theme.characters.error);
+    // The terminal breaks long lines; a name or a path that was broken here could not be copied.
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
     let mut text = String::new();
     let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
     if handler.render_report(&mut text, diagnostic).is_err() {
         text = format!("{}\n", failure.report);
     }
-    let mut lines = format!("error:{}\n", text.trim_end());
+    let mut lines = format!("{}\n", text.trim());
     if !failure.hints.is_empty() {
         lines.push('\n');
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::prepare::{INPUTS, Prepared, prepare};
 use super::progress::Watcher;
-use super::{docker, output};
+use super::{docker, failure, output, workshop};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
+use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
 use crate::error::{Failure, Fault};
 use crate::oci::{Dialect, Digest, Platform, Reference};
 use crate::render::Builder;
-use crate::report::Report;
+use crate::report::{Building, Report};
 use crate::verdict::Subject;
 
 /// The first engine whose BuildKit knows `COPY --link`.
@@ -26,18 +26,12 @@ pub(super) struct Image {
     /// What the engine calls it.
     pub(super) id: Digest,
     /// How it came to be.
-    pub(super) origin: Origin,
-}
-
-/// How an image came to be.
-pub(super) enum Origin {
-    /// It was there, made from the same inputs.
-    Unchanged,
-    /// It was built.
-    Built(Built),
+    pub(super) building: Building,
 }
 
 pub(super) async fn run(verb: &Build, cli: &Cli, world: &World) -> Result<(), Failure> {
+    // A recipe that does not read is told also where there is no engine.
+    workshop::recipe(verb.build.recipe.recipe.as_deref(), world)?;
     let engine = docker::connect(&verb.build.engine, world)?;
     let image = build(&verb.build, &engine, cli, world).await?;
     output::print(&image.report(), cli, world)
@@ -69,7 +63,7 @@ pub(super) async fn build(
         && !arguments.no_cache
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
-        return Ok(Image { prepared, reference: tags[0].clone(), id, origin: Origin::Unchanged });
+        return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
     }
     let context = if prepared.workpiece.recipe.copy.is_empty() {
         Context::Empty
@@ -94,8 +88,9 @@ pub(super) async fn build(
     let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
     let built = engine.build(&request, watcher.events()).await;
     watcher.finish().await;
-    let built = built.map_err(|error| with_source(error, &request.dockerfile))?;
-    Ok(Image { prepared, reference: request.tags[0].clone(), id: built.id, origin: Origin::Built(built) })
+    let built = built.map_err(|error| failure::of_build(error, &request.dockerfile))?;
+    let reference = request.tags[0].clone();
+    Ok(Image { prepared, reference, id: built.id, building: Building::Built(built) })
 }
 
 impl Image {
@@ -112,9 +107,7 @@ impl Image {
     pub(super) fn report(&self) -> Report {
         let mut report = output::about(self.subject());
         report.recipe = Some(self.prepared.plan.recipe.to_string());
-        if let Origin::Built(built) = &self.origin {
-            report.build = Some(built.clone());
-        }
+        report.build = Some(self.building.clone());
         report
     }
 }
@@ -180,23 +173,4 @@ async fn unchanged(
         }
     }
     Ok(found)
-}
-
-/// Adds the lines of the Dockerfile at which a build failed.
-fn with_source(error: EngineError, dockerfile: &str) -> Failure {
-    let lines = match &error {
-        EngineError::Step(step) => step.lines,
-        EngineError::Dockerfile { line, .. } if *line > 0 => Some((*line, *line)),
-        _ => None,
-    };
-    let failure = Failure::from(error);
-    let Some((first, last)) = lines else { return failure };
-    let shown: Vec<String> = dockerfile
-        .lines()
-        .enumerate()
-        .map(|(index, text)| (index + 1, text))
-        .filter(|(number, _)| (first as usize..=last as usize).contains(number))
-        .map(|(number, text)| format!("{number:>4} | {text}"))
-        .collect();
-    failure.hint(format!("the step that failed:\n{}", shown.join("\n")))
 }

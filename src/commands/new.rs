@@ -7,11 +7,9 @@ use crate::error::{Failure, Fault};
 use crate::recipe::builtin;
 
 pub(super) fn run(verb: &New, world: &World) -> Result<(), Failure> {
-    let Some(recipe) = builtin::find(&verb.from) else {
-        let names: Vec<&str> = builtin::all().iter().map(|recipe| recipe.name).collect();
-        return Err(Failure::said(Fault::Usage, format!("there is no built-in recipe `{}`", verb.from))
-            .hint(format!("built in: {}", names.join(", "))));
-    };
+    let recipe = builtin::find(&verb.from).ok_or_else(|| {
+        workshop::unknown(&verb.from, format!("there is no built-in recipe `{}`", verb.from))
+    })?;
     let path = world.path(HERE);
     if path.exists() {
         return Err(Failure::said(Fault::Input, format!("{HERE} is already here"))

@@ -111,7 +111,7 @@ fn context_digest(recipe: &Recipe, folder: &Path, hasher: &mut sha2::Sha256) -> 
     for copy in &recipe.copy {
         let from = folder.join(copy.from.get_ref().as_str());
         for entry in walkdir::WalkDir::new(&from).sort_by_file_name() {
-            let entry = entry.map_err(|error| unreadable(&from, &error.into()))?;
+            let entry = entry.map_err(|error| unreadable_entry(&from, &error))?;
             let shown = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             hasher.update(format!("{}\0{}\0", shown.display(), executable(&entry)));
             if entry.path_is_symlink() {
@@ -154,6 +154,15 @@ fn executable(entry: &walkdir::DirEntry) -> bool {
 #[cfg(not(unix))]
 fn executable(_: &walkdir::DirEntry) -> bool {
     false
+}
+
+/// What the walk says names the path already.
+fn unreadable_entry(from: &Path, error: &walkdir::Error) -> Failure {
+    let path = error.path().unwrap_or(from);
+    match error.io_error() {
+        Some(reason) => unreadable(path, reason),
+        None => Failure::said(Fault::Input, format!("cannot read {} for [[copy]]: {error}", path.display())),
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
