@@ -34,7 +34,8 @@ deny: ## licences, sources and duplicates of the dependencies
 	cargo deny --all-features check bans licenses sources
 
 golden: ## write the generated files anew, then show what changed
-	SMP_IMAGE_GOLDEN=write cargo test --quiet --test suite golden
+	SMP_IMAGE_GOLDEN=write INSTA_UPDATE=always cargo test --quiet --lib --test suite golden
+	INSTA_UPDATE=always cargo test --quiet --lib report
 	@git status --short tests/golden docs
 
 lock: ## lock the built-in recipes anew (asks the package index and registries)
@@ -43,7 +44,7 @@ lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
-	@workbench/bench.sh
+	@python3 workbench/bench.py
 
 clean-workbench: ## stop the workbench's engines and remove what they kept
 	@$(WORKBENCH) wipe

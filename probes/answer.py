@@ -34,3 +34,10 @@ def no_gpu(evidence):
     if GPU_EXPECTED:
         failed(evidence, "a GPU was asked for and did not reach the container: see the NVIDIA container toolkit or CDI")
     skipped("no GPU", evidence)
+
+
+def nccl_version(code):
+    """Returns the version of NCCL's code: 22304 is 2.23.4, and before 2.9 2804 was 2.8.4."""
+    if code < 10000:
+        return "%d.%d.%d" % (code // 1000, code % 1000 // 100, code % 100)
+    return "%d.%d.%d" % (code // 10000, code % 10000 // 100, code % 100)

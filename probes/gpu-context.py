@@ -2,7 +2,7 @@
 
 import ctypes
 
-NO_DEVICE, NOT_INITIALISED = 100, 3
+NO_DEVICE = 100
 try:
     cuda = ctypes.CDLL("libcuda.so.1")
 except OSError as error:
@@ -19,6 +19,7 @@ def named(status):
 def check(status, what):
     if status != 0:
         cause = {
+            34: "the toolkit's stub of libcuda comes first on the loader's path: take its folder off",
             803: "the image's cuda-compat is older than the node's driver: take it off the loader's path",
             804: "the image's cuda-compat does not support this GPU: take it off the loader's path",
             35: "the node's driver is too old for the image's CUDA",
@@ -27,7 +28,8 @@ def check(status, what):
 
 
 status = cuda.cuInit(0)
-if status == NO_DEVICE:
+# Where no GPU was given, a driver that does not start says nothing about the image.
+if status == NO_DEVICE or (status != 0 and not GPU_EXPECTED):
     no_gpu("cuInit: %s" % named(status))
 check(status, "cuInit")
 count = ctypes.c_int()

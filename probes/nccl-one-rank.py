@@ -10,8 +10,8 @@ try:
 except OSError as error:
     no_gpu(str(error))
 status = cuda.cuInit(0)
-if status == 100:
-    no_gpu("cuInit: CUDA_ERROR_NO_DEVICE")
+if status == 100 or (status != 0 and not GPU_EXPECTED):
+    no_gpu("cuInit: driver error %d" % status)
 try:
     nccl = ctypes.CDLL("libnccl.so.2")
 except OSError as error:
@@ -59,4 +59,4 @@ if wrong:
 code = ctypes.c_int()
 check_nccl(nccl.ncclGetVersion(ctypes.byref(code)), "ncclGetVersion")
 check_nccl(nccl.ncclCommDestroy(communicator), "ncclCommDestroy")
-passed("all-reduce of %d floats on one rank, NCCL code %d" % (COUNT, code.value))
+passed("NCCL %s, all-reduce of %d floats on one rank" % (nccl_version(code.value), COUNT))

@@ -3,13 +3,6 @@
 import ctypes
 
 
-def decode(code):
-    """Returns the version of a code: 22304 is 2.23.4, and before 2.9 it was 2804 for 2.8.4."""
-    if code < 10000:
-        return "%d.%d.%d" % (code // 1000, code % 1000 // 100, code % 100)
-    return "%d.%d.%d" % (code // 10000, code % 10000 // 100, code % 100)
-
-
 def located():
     with open("/proc/self/maps") as maps:
         for line in maps:
@@ -35,7 +28,7 @@ code = ctypes.c_int()
 status = nccl.ncclGetVersion(ctypes.byref(code))
 if status != 0:
     failed("ncclGetVersion answered %d" % status)
-found = decode(code.value)
+found = nccl_version(code.value)
 wanted = INPUT.get("version")
 if wanted and release(wanted)[:3] != release(found)[:3]:
     failed("NCCL %s is loaded from %s, %s is locked" % (found, located(), wanted),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::oci::{Arch, Dialect, Profile};
+use crate::recipe::Component;
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -342,6 +343,9 @@ pub struct Release {
     /// Where to push.
     #[command(flatten)]
     pub push: PushArgs,
+    /// Release even if nobody can tell which version of this component is in the image. May be repeated.
+    #[arg(long, value_name = "COMPONENT")]
+    pub accept_unknown: Vec<Component>,
 }
 
 /// `smp-image completions`

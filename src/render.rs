@@ -98,6 +98,7 @@ fn header(plan: &Plan, builder: Builder) -> Context {
     context.insert("recipe", plan.recipe.as_str());
     context.insert("recipe_digest", &plan.recipe_digest);
     context.insert("lock_digest", &plan.lock_digest);
+    context.insert("buildkit", &(builder.dialect == Dialect::Buildkit));
     context.insert("platform", &plan.target.platform);
     context.insert("instances", &instances.join(", "));
     context.insert(

@@ -146,7 +146,7 @@ fn packages(inventory: &Inventory, expectation: &Expectation, seen: &mut Vec<Sig
 
 /// Takes the libraries: what is written inside them, and for those that carry it their file's name.
 fn libraries(image: &Image, expectation: &Expectation, seen: &mut Vec<Sighting>) {
-    // Others number their files as libtool does, which is not the product's version (libfabric 2.1 is libfabric.so.1.28).
+    // Others number their files as libtool does, which is not the product's version (libfabric 2 is libfabric.so.1).
     let numbered = matches!(
         expectation.component,
         Component::Cuda | Component::Cudnn | Component::Nccl | Component::Gdrcopy

@@ -135,7 +135,12 @@ fn made_layers(config: &Config) -> Vec<&str> {
 const HIDDEN: &str = "(hidden: it looks like a secret)";
 
 fn shown_step(step: &str) -> String {
-    if secrets::step_holds_secret(step) { HIDDEN.to_owned() } else { shorten(step) }
+    if secrets::step_holds_secret(step) {
+        return HIDDEN.to_owned();
+    }
+    // What the builders put around a step, old and new.
+    let step = step.trim().trim_end_matches("# buildkit").trim_start_matches("/bin/sh -c #(nop) ");
+    shorten(&step.replacen("RUN /bin/sh -c ", "RUN ", 1))
 }
 
 fn shown_value(name: &str, value: &str) -> String {

@@ -1,13 +1,10 @@
 //! `smp-image check`: looks into an image without a GPU.
 
-use std::io;
-
 use super::prepare::{Asking, prepare};
 use super::{docker, output};
-use crate::check::{self, CheckError, Inspection, Severity};
+use crate::check::{self, CheckError, Severity};
 use crate::cli::{Check, Cli, ImageArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
-use crate::engine::{DockerEngine, Engine as _, EngineError};
 use crate::error::{Failure, Fault};
 use crate::oci::Platform;
 use crate::plan::{Expectation, Probe};
@@ -18,7 +15,7 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
     let engine = docker::connect(&verb.image.engine, world)?;
     let image = docker::image(&engine, &verb.image.image, platform).await?;
     let (expectations, _) = expected(&verb.image, world).await?;
-    let inspection = inspect(&engine, &verb.image.image, platform, &expectations).await?;
+    let inspection = check::image(&engine, &verb.image.image, platform, expectations).await?;
     let errors = inspection.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
     report.inspection = Some(inspection);
@@ -40,28 +37,6 @@ pub(super) async fn expected(
     let source = SourceArgs { mirror: Vec::new() };
     let prepared = prepare(&recipe, &source, Asking::Forbidden, (None, None), world).await?;
     Ok((prepared.plan.expectations, prepared.plan.probes))
-}
-
-/// Looks into the image `name`: the engine's export streams through the check, nothing is kept.
-pub(super) async fn inspect(
-    engine: &DockerEngine,
-    name: &str,
-    platform: Platform,
-    expectations: &[Expectation],
-) -> Result<Inspection, Failure> {
-    let (reader, mut writer) =
-        io::pipe().map_err(|error| Failure::said(Fault::Machine, format!("cannot make a pipe: {error}")))?;
-    let expectations = expectations.to_vec();
-    let inspection = tokio::task::spawn_blocking(move || check::inspect(reader, platform, &expectations));
-    let exported = engine.export(name, &mut writer).await;
-    drop(writer);
-    let inspected = inspection.await.map_err(|error| Failure::said(Fault::Defect, error.to_string()))?;
-    match (exported, inspected) {
-        // An inspection that ended early closed the pipe; what it says is the reason.
-        (Err(EngineError::Sink(_)) | Ok(()), Err(error)) => Err(error.into()),
-        (Err(error), _) => Err(error.into()),
-        (Ok(()), Ok(inspection)) => Ok(inspection),
-    }
 }
 
 impl From<CheckError> for Failure {

@@ -1,6 +1,7 @@
 //! `smp-image release`: build, check, smoke-test and, only if all of it passed, push.
 
-use super::{build, check, docker, output, push, smoke, workshop};
+use super::{build, docker, output, push, smoke, workshop};
+use crate::check;
 use crate::cli::{Cli, Release};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -21,10 +22,10 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
     if !cli.quiet {
         world.say("looking into the layers and running the probes");
     }
-    let inspection = check::inspect(&engine, &name, platform, &plan.expectations).await?;
+    let inspection = check::image(&engine, &name, platform, plan.expectations.clone()).await?;
     let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, verb.smoke.gpu, world).await?;
     let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };
-    let verdict = Verdict::judge(image.subject(), &evidence, &Policy::default());
+    let verdict = Verdict::judge(image.subject(), &evidence, &policy(verb));
     let mut report = image.report();
     report.verdict = Some(Judgement::from(&verdict));
     report.inspection = Some(inspection);
@@ -51,4 +52,9 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
             Err(failure)
         }
     }
+}
+
+/// Returns what a person lets pass.
+fn policy(verb: &Release) -> Policy {
+    Policy { accept_unknown: verb.accept_unknown.iter().copied().collect() }
 }

@@ -19,6 +19,24 @@ use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, Loc
 /// Where stages leave what reaches the image: `/out/opt/venv` becomes `/opt/venv`.
 pub(super) const OUT: &str = "/out";
 
+/// The order in which parts reach the image. An engine unpacks anew every layer above one that changed, so the large ones come first;
+/// what is not named comes before them all.
+const LARGE_FIRST: &[&str] = &[
+    "smp",
+    "pytorch",
+    "cudnn",
+    "cuda",
+    "transformer-engine",
+    "flash-attn",
+    "transformer-engine-compiled",
+    "nccl",
+    "aws-ofi-nccl",
+    "gdrcopy",
+    "nccl-tests",
+    python::BEYOND_SOURCE,
+    python::BEYOND,
+];
+
 /// Everything that a stage is made from.
 pub(super) struct Composer<'a> {
     pub(super) recipe: &'a Recipe,
@@ -253,8 +271,10 @@ impl Composer<'_> {
             .iter()
             .map(|copy| UserCopy { from: copy.from.get_ref().clone(), to: copy.to.get_ref().clone() })
             .collect();
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.sort_by_key(|part| LARGE_FIRST.iter().position(|name| *name == part.stage.as_str()));
         let work = Work::Image {
-            parts: std::mem::take(&mut self.parts),
+            parts,
             packages,
             folders: std::mem::take(&mut self.folders),
             copies,

@@ -34,10 +34,31 @@ fn expectation(locked: &LockedComponent, catalog: &Catalog) -> Expectation {
         component: locked.name,
         version: locked.version.known().cloned(),
         origin: locked.origin,
-        distributions: pinned.map(|pinned| pinned.package().to_owned()).collect(),
+        distributions: match locked.origin {
+            Origin::Base | Origin::Conda => carried(locked.name, catalog),
+            _ => pinned.map(|pinned| pinned.package().to_owned()).collect(),
+        },
         packages: locked.packages.iter().map(ToString::to_string).collect(),
         libraries,
     }
+}
+
+/// Returns the names that a component has among Python packages where nobody pinned them: in an image that carries it already.
+///
+/// NVIDIA's packages for one CUDA are left out: such an image has NCCL and cuDNN as files, not as wheels.
+fn carried(component: Component, catalog: &Catalog) -> Vec<String> {
+    let of_any_cuda = |facts: &Packages| match facts.cuda {
+        None => Some(facts.leader.clone()),
+        Some(_) => facts.wheels.iter().find(|wheel| **wheel == component.name()).cloned(),
+    };
+    let mut names: Vec<String> = catalog
+        .packages
+        .iter()
+        .filter(|facts| facts.component == component)
+        .filter_map(of_any_cuda)
+        .collect();
+    names.dedup();
+    names
 }
 
 /// Returns the probes for what `lock` puts into the image, those that need no GPU first.

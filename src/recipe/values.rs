@@ -321,7 +321,8 @@ fn is_requirement(text: &str) -> bool {
         text.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(text.len());
     let (name, rest) = text.split_at(name_end);
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
-    if !name.starts_with(alphanumeric) || !name.ends_with(alphanumeric) || text.len() > 256 {
+    let one_line = text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    if !one_line || !name.starts_with(alphanumeric) || !name.ends_with(alphanumeric) || text.len() > 256 {
         return false;
     }
     let rest = rest.trim_start();
@@ -371,8 +372,15 @@ mod tests {
         for text in ["datasets", "datasets==2.19.0", "transformer-engine[pytorch]>=1.10,<2", "a.b_c ~= 1.2"] {
             assert!(text.parse::<Requirement>().is_ok(), "{text:?}");
         }
-        for text in ["-r other.txt", "x @ https://e.example/x.whl", "x; os_name == 'nt'", "x --hash=sha256:0"]
-        {
+        for text in [
+            "x==1\t",
+            "x==1\u{2028}",
+            "x==1\r",
+            "-r other.txt",
+            "x @ https://e.example/x.whl",
+            "x; os_name == 'nt'",
+            "x --hash=sha256:0",
+        ] {
             assert!(text.parse::<Requirement>().is_err(), "{text:?}");
         }
     }

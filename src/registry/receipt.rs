@@ -79,7 +79,6 @@ impl From<&Release> for Pushable {
 
 /// What was pushed where, as the registry itself says afterwards.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Receipt {
     /// The image with its registry and tag.
     pub reference: String,

@@ -6,7 +6,10 @@ use tera::{Kwargs, State, Tera, Value};
 pub(super) fn register(tera: &mut Tera) {
     tera.register_filter("word", |text: &str, _: Kwargs, _: &State| word(text));
     tera.register_filter("words", |list: Vec<String>, _: Kwargs, _: &State| {
-        list.iter().map(|text| shell_word(text)).collect::<Vec<_>>().join(" ")
+        list.iter()
+            .map(|text| shell_word(text))
+            .collect::<tera::TeraResult<Vec<_>>>()
+            .map(|words| words.join(" "))
     });
     tera.register_filter("sh", |text: &str, _: Kwargs, _: &State| shell_word(text));
     tera.register_filter("env", |text: &str, _: Kwargs, _: &State| env_value(text));
@@ -29,30 +32,42 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-+@:/=,%".contains(c)
 }
 
-/// Returns `text` as one word of a POSIX shell.
+/// Returns `text` as one word of a POSIX shell; an error if it is not one line.
 ///
-/// A Dockerfile ends at a line's end even inside quotes, and joins a line that ends in a backslash to the next: control characters
-/// are written as nothing (no validated type holds any), and within single quotes a backslash is never last in its line.
-fn shell_word(text: &str) -> String {
+/// A Dockerfile ends an instruction at a line's end even inside quotes, unless a backslash stands there; between single quotes the
+/// quote itself stands last.
+fn shell_word(text: &str) -> tera::TeraResult<String> {
     if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
+        return Ok(text.to_owned());
     }
-    let visible: String = text.chars().filter(|c| !c.is_control()).collect();
-    format!("'{}'", visible.replace('\'', r"'\''"))
+    Ok(format!("'{}'", one_line(text)?.replace('\'', r"'\''")))
 }
 
-/// Returns `text` as the value of an `ENV` instruction, in double quotes: no variable is expanded in it.
-fn env_value(text: &str) -> String {
+/// Returns `text` as the value of an `ENV` instruction, in double quotes: no variable is expanded in it. An error if it is not one
+/// line.
+fn env_value(text: &str) -> tera::TeraResult<String> {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
-    for c in text.chars().filter(|c| !c.is_control()) {
+    for c in one_line(text)?.chars() {
         if matches!(c, '"' | '\\' | '$') {
             quoted.push('\\');
         }
         quoted.push(c);
     }
     quoted.push('"');
-    quoted
+    Ok(quoted)
+}
+
+/// Returns `text` if it is one line. The types of a plan admit no other; this is the second lock on the door.
+fn one_line(text: &str) -> tera::TeraResult<&str> {
+    if text.chars().any(breaks_line) {
+        return Err(tera::Error::message(format!("`{}` is more than one line", text.escape_debug())));
+    }
+    Ok(text)
+}
+
+fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Returns `text` as part of a comment: on one line.
@@ -76,16 +91,23 @@ mod tests {
 
     #[test]
     fn a_shell_word_is_itself_or_quoted() {
-        assert_eq!(shell_word("nvidia-nccl-cu12==2.32.3"), "nvidia-nccl-cu12==2.32.3");
-        assert_eq!(shell_word("a b"), "'a b'");
-        assert_eq!(shell_word("it's $(id)"), r"'it'\''s $(id)'");
-        assert_eq!(shell_word(""), "''");
-        assert_eq!(shell_word("a\nRUN b"), "'aRUN b'");
+        assert_eq!(shell_word("nvidia-nccl-cu12==2.32.3").unwrap(), "nvidia-nccl-cu12==2.32.3");
+        assert_eq!(shell_word("a b").unwrap(), "'a b'");
+        assert_eq!(shell_word("it's $(id)").unwrap(), r"'it'\''s $(id)'");
+        assert_eq!(shell_word("").unwrap(), "''");
     }
 
     #[test]
     fn an_env_value_expands_nothing() {
-        assert_eq!(env_value(r#"^lo "$HOME" \"#), r#""^lo \"\$HOME\" \\""#);
+        assert_eq!(env_value(r#"^lo "$HOME" \"#).unwrap(), r#""^lo \"\$HOME\" \\""#);
+    }
+
+    #[test]
+    fn what_is_more_than_one_line_is_refused_and_never_cut() {
+        for text in ["a\nRUN b", "a\r", "a\tb", "a\u{2028}b", "a\0"] {
+            assert!(shell_word(text).is_err() && env_value(text).is_err(), "{text:?}");
+        }
+        assert_eq!(comment("a\nRUN b"), "a RUN b");
     }
 
     #[test]

@@ -37,6 +37,22 @@ pub(super) fn short(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// Returns the name of a build step in at most `width` characters: `[nccl 1/1] RUN …` without the mounts and blanks that people skip.
+pub(super) fn step(name: &str, width: usize) -> String {
+    let noise = |word: &&str| !word.is_empty() && !word.starts_with("--mount=") && *word != "\\";
+    let words: Vec<&str> = name.split_whitespace().filter(noise).collect();
+    let words = words.join(" ");
+    // What every RUN of our own Dockerfiles begins with tells nothing.
+    short(
+        &words.replacen("RUN set -eu; ", "RUN ", 1).replacen(
+            "export DEBIAN_FRONTEND=noninteractive; ",
+            "",
+            1,
+        ),
+        width,
+    )
+}
+
 /// Returns `bytes` in decimal units, as registries and `docker images` count.
 pub(super) fn bytes(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];

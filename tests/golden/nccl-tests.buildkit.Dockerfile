@@ -1,11 +1,12 @@
 # Made by smp-image from the recipe nccl-tests. Do not edit: change the recipe, and render again.
 # Recipe sha256:27f6d819cd3ca87589ce8fbe4aa68561d7275d5186671c62c8f96ba31a3cd451
-# Lock   sha256:014c117c0ffd4c5b125a27dc146a6b83e0d42a6aebd7278523d25292e556ff52
-# Builder: BuildKit of Docker Engine 23.0 or later
+# Lock   sha256:3f057b07b8c762c9f216a145ceedb4b7683a1fba007a94e7788a79a800d6d587
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge, ml.p5en.48xlarge
+# Builder: BuildKit of Docker Engine 23.0 or later
+# Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
 
 # What stays of the distribution.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu22.04 AS system
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-system,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-system-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -112,7 +113,7 @@ RUN --mount=type=bind,from=efa-source,source=/src,target=/tmp/efa,rw \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # GDRCopy's library; its kernel module belongs to the node.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:13.0.2-devel-ubuntu22.04 AS gdrcopy
 ARG MAX_JOBS=2
 COPY --link --from=gdrcopy-source /src /src

@@ -1,11 +1,12 @@
 # Made by smp-image from the recipe pytorch-te. Do not edit: change the recipe, and render again.
 # Recipe sha256:dc9357066c408e4fc4f63e9ae25c0e25aea617f228ff9fbb91d414d2cb56d476
-# Lock   sha256:6dee43f553d3cb2ee0fdc998b508d4a52bae2cc09f7499c37627987e8498a25b
-# Builder: the classic builder of Docker Engine 20.10 or later
+# Lock   sha256:b920bd68faba1285ae88ef9149a701be23240a85993a6d4a94781de01c0c9e63
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge, ml.p5en.48xlarge
+# Builder: the classic builder of Docker Engine 20.10 or later
+# Behind a private certificate authority: the base image must trust it, for this builder has no secrets.
 
 # What stays of the distribution.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:13.0.2-base-ubuntu24.04 AS system
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
@@ -173,7 +174,7 @@ RUN set -eu; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # GDRCopy's library; its kernel module belongs to the node.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:13.0.2-devel-ubuntu24.04 AS gdrcopy
 ARG MAX_JOBS=2
 COPY --from=gdrcopy-source /src /src
@@ -232,13 +233,13 @@ RUN set -eu; \
 
 # The image.
 FROM efa AS image
-COPY --from=cudnn /out/opt/venv /opt/venv
 COPY --from=pytorch /out/opt/venv /opt/venv
-COPY --from=nccl /out/opt/venv /opt/venv
+COPY --from=cudnn /out/opt/venv /opt/venv
 COPY --from=transformer-engine /out/opt/venv /opt/venv
-COPY --from=packages /out/opt/venv /opt/venv
-COPY --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
 COPY --from=transformer-engine-compiled /out/opt/venv /opt/venv
+COPY --from=nccl /out/opt/venv /opt/venv
+COPY --from=gdrcopy /out/opt/gdrcopy /opt/gdrcopy
+COPY --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \
         /opt/venv/lib/python3.12/site-packages/nvidia/cudnn/lib \

@@ -1,11 +1,12 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:0bb347c0420fa783e4587abcb5d888e23fa35aae00af9a0e5f0e2c367b370be7
-# Builder: BuildKit of Docker Engine 23.0 or later
+# Lock   sha256:5e982b6ca71c35f0fdd4d6c1df1b08235af71b37b06fbe3eae0337e4ff807a36
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
+# Builder: BuildKit of Docker Engine 23.0 or later
+# Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
 
 # What stays of the distribution.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/library/debian:trixie-slim AS system
 RUN --mount=type=cache,id=apt-debian-trixie-slim-system,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-debian-trixie-slim-system-lists,target=/var/lib/apt/lists,sharing=locked \
@@ -128,10 +129,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # The image.
 FROM system AS image
-COPY --link --from=cuda /out/opt/venv /opt/venv
 COPY --link --from=cudnn /out/opt/venv /opt/venv
-COPY --link --from=nccl /out/opt/venv /opt/venv
+COPY --link --from=cuda /out/opt/venv /opt/venv
 COPY --link --from=transformer-engine /out/opt/venv /opt/venv
+COPY --link --from=nccl /out/opt/venv /opt/venv
 COPY --link --from=packages /out/opt/venv /opt/venv
 RUN set -eu; \
     printf '%s\n' \
@@ -141,6 +142,7 @@ RUN set -eu; \
         /opt/venv/lib/python3.13/site-packages/nvidia/cudnn/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/nccl/lib \
         /opt/venv/lib/python3.13/site-packages/transformer_engine/wheel_lib \
+        /opt/venv/lib/python3.13/site-packages/transformer_engine \
         > /etc/ld.so.conf.d/000-smp-image.conf; \
     ldconfig; \
     rm -f /var/cache/ldconfig/aux-cache

@@ -1,11 +1,12 @@
 # Made by smp-image from the recipe smp-2.8-from-parts. Do not edit: change the recipe, and render again.
 # Recipe sha256:328cd54fd288b3a3bf91c9dc3c934bfcd6cb547e2df1443d4f4b5446f0fb4ea0
-# Lock   sha256:b7fc2f1ce75b8c97a31f636df1276f715112cbb88319630e7b416fe69f2d88d0
-# Builder: the classic builder of Docker Engine 20.10 or later
+# Lock   sha256:2097d5d55bfb4e4ef3bd485d7659210db1e41178f8df14ff808e61c96546fec3
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
+# Builder: the classic builder of Docker Engine 20.10 or later
+# Behind a private certificate authority: the base image must trust it, for this builder has no secrets.
 
 # What stays of the distribution.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS system
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
@@ -30,9 +31,9 @@ FROM fetch AS aws-ofi-nccl-source
 # The lock does not know this checksum. Run `smp-image lock` where the network reaches the file, or pass --build-arg.
 ARG AWS_OFI_NCCL_SHA256
 RUN set -eu; \
+    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
         --output /tmp/source.tar.gz https://github.com/aws/aws-ofi-nccl/archive/v1.13.2-aws.tar.gz; \
-    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$AWS_OFI_NCCL_SHA256" /tmp/source.tar.gz > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \
     rm /tmp/sha256; \
@@ -64,6 +65,7 @@ RUN set -eu; \
         wheel; \
     micromamba env export --explicit --prefix /opt/conda > /tmp/conda.txt; \
     cat /tmp/conda.txt; \
+    sha256sum /tmp/conda.txt; \
     : "${SMP_CONDA_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
     printf '%s  %s\n' "$SMP_CONDA_SHA256" /tmp/conda.txt > /tmp/sha256; \
     sha256sum --check --strict /tmp/sha256; \
@@ -188,7 +190,7 @@ RUN set -eu; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 
 # The NCCL plugin for libfabric, beside an EFA installer that brings none. The archive of a tag has no `configure` yet.
-# The digest of this image is not locked: cannot ask docker.io: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS aws-ofi-nccl
 ARG MAX_JOBS=2
 RUN set -eu; \
@@ -289,17 +291,18 @@ RUN set -eu; \
 # The image.
 FROM efa AS image
 COPY --from=smp /opt/conda /opt/conda
-COPY --from=nccl /out/opt/conda /opt/conda
 COPY --from=transformer-engine /out/opt/conda /opt/conda
-COPY --from=packages /out/opt/conda /opt/conda
-COPY --from=packages-from-source /out/opt/conda /opt/conda
-COPY --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
-COPY --from=transformer-engine-compiled /out/opt/conda /opt/conda
 COPY --from=flash-attn /out/opt/conda /opt/conda
+COPY --from=transformer-engine-compiled /out/opt/conda /opt/conda
+COPY --from=nccl /out/opt/conda /opt/conda
+COPY --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
+COPY --from=packages-from-source /out/opt/conda /opt/conda
+COPY --from=packages /out/opt/conda /opt/conda
 RUN set -eu; \
     printf '%s\n' \
         /opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib \
         /opt/conda/lib/python3.11/site-packages/transformer_engine/wheel_lib \
+        /opt/conda/lib/python3.11/site-packages/transformer_engine \
         /opt/amazon/efa/lib \
         /opt/aws-ofi-nccl/lib \
         > /etc/ld.so.conf.d/000-smp-image.conf; \

@@ -1,11 +1,12 @@
 # Made by smp-image from the recipe smp-2.8. Do not edit: change the recipe, and render again.
 # Recipe sha256:34d4eb708775f1d8eb03649e4ffd70b0f5a8532024580a9237a8cc3a26398da6
-# Lock   sha256:bceeb63fb9a3b2f4fd85fbb8eda946b58e011f199ea71d2e51b7b5e925299e52
-# Builder: BuildKit of Docker Engine 23.0 or later
+# Lock   sha256:825d9d46e7dbb94ddd6f9b66a741e16bef0a34869eae1da44b635b24e61c1ac5
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
+# Builder: BuildKit of Docker Engine 23.0 or later
+# Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
 
 # The image.
-# The digest of this image is not locked: cannot ask 658645717510.dkr.ecr.us-west-2.amazonaws.com: x
+# The digest of this image is not locked: out of reach when this was locked
 FROM 658645717510.dkr.ecr.us-west-2.amazonaws.com/smdistributed-modelparallel:2.5.1-gpu-py311-cu124 AS image
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \

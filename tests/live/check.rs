@@ -67,7 +67,7 @@ async fn deleted_overwritten_and_linked_files_of_a_built_image_are_seen_as_a_con
         engine.remove(&tag).await.unwrap();
         let said = grave(&inspection);
         assert!(
-            said[1].contains("1 ELF file is for 64-bit Arm: /usr/linked (layer 2)"),
+            said[0].contains("1 ELF file is for 64-bit Arm: /usr/linked (layer 2)"),
             "{which:?}: {said:?}"
         );
         let warned: Vec<&str> =

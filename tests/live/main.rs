@@ -7,6 +7,7 @@
 
 mod check;
 mod engine;
+mod hadolint;
 mod proxy;
 mod smoke;
 mod registry;

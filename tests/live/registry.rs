@@ -1,5 +1,7 @@
 //! Pushing with real engines to a real registry, with moto as the API of Amazon ECR.
 
+use std::time::Duration;
+
 use smp_image::engine::{Context, DockerEngine, Engine as _, Event, Login, Secret};
 use smp_image::oci::{Digest, Platform, Profile, Reference, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
@@ -7,6 +9,8 @@ use smp_image::registry::ecr::{AwsSettings, Ecr, EcrError, Keys, Mutability, New
 use smp_image::registry::manifest::Content;
 use smp_image::registry::{Checked, Destination, Identity, Outcome, PushError, PushOptions, Pushable, push};
 use smp_image::verdict::Subject;
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::workbench::{ALL, AMD64, BASE, Which, build, heard, listen, unique, variable};
 
@@ -202,4 +206,41 @@ async fn a_real_registry_tells_digest_platform_and_absence() {
     assert!(matches!(error, RegistryError::OtherPlatform { .. }), "{error:?}");
     let absent: Reference = format!("{registry}/library/debian:{}", unique("absent")).parse().unwrap();
     assert!(matches!(door().resolve(&absent, None).await, Err(RegistryError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_interrupted_push_leaves_no_name_in_the_engine() {
+    for which in ALL {
+        let engine = which.connect();
+        let image = built(&engine, Profile::SageMaker).await;
+        // A registry that has nothing, and lets every upload wait.
+        let registry = MockServer::start().await;
+        let waits = ResponseTemplate::new(202).set_delay(Duration::from_mins(2));
+        Mock::given(method("POST")).respond_with(waits).with_priority(1).mount(&registry).await;
+        Mock::given(path("/v2/"))
+            .respond_with(ResponseTemplate::new(200))
+            .with_priority(2)
+            .mount(&registry)
+            .await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(404)).mount(&registry).await;
+        let name = format!("{}/live/{}:1", registry.address(), unique("stopped"));
+        let (destination, options): (Destination, _) = (name.parse().unwrap(), options(Profile::SageMaker));
+        let (events, _said) = listen();
+        {
+            let mut pushing = std::pin::pin!(push(&engine, &image, &destination, &options, &events));
+            let uploading = async {
+                while !registry.received_requests().await.unwrap().iter().any(|r| r.method.as_str() == "POST")
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::select! {
+                ended = &mut pushing => panic!("{which:?}: {ended:?}"),
+                () = uploading => {}
+            }
+            assert!(engine.image(&name).await.unwrap().is_some(), "{which:?}");
+        }
+        assert!(engine.image(&name).await.unwrap().is_none(), "{which:?}: the name is still there");
+        engine.remove(&image.subject().reference).await.unwrap();
+    }
 }

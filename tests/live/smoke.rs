@@ -53,7 +53,7 @@ async fn probes_run_in_a_container_with_debians_python_and_libfabric() {
     let said = said(Which::Containerd, &tag, &probes).await;
     engine.remove(&tag).await.unwrap();
     assert!(said[0].starts_with("passed: json 2."), "{said:#?}");
-    assert_eq!(said[1], "passed: /usr/lib/x86_64-linux-gnu/libfabric.so.1.28.1", "{said:#?}");
+    assert!(said[1].starts_with("passed: /usr/lib/x86_64-linux-gnu/libfabric.so.1."), "{said:#?}");
     assert_eq!(said[2], "failed: libnccl.so.2 is not on the loader's path");
     assert!(said[3].starts_with("passed: /usr/bin/fi_info lists efa "), "{said:#?}");
     assert_eq!(said[4..], ["skipped: no GPU", "skipped: no GPU"]);

@@ -13,7 +13,7 @@ const ROOMS: &[&str] = &[
 /// Rooms that may name less than everything above them, with what they may name.
 const STRICTER: &[(&str, &[&str])] = &[
     // What can be said on the command line is not what it means.
-    ("cli", &["oci"]),
+    ("cli", &["oci", "recipe"]),
     // Any Dockerfile can be built: an engine knows no recipes.
     ("engine", &["oci"]),
     // A registry knows images, not how they came to be.

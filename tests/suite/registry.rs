@@ -5,6 +5,7 @@ mod ecr;
 mod fake_ecr;
 mod hanging_engine;
 mod push;
+mod release;
 mod tls;
 
 /// Runs the ignored test `name` of this program in an environment that says nothing but `variables`.

@@ -69,7 +69,7 @@ pub(crate) fn config(layers: &[Vec<u8>], more: &Value) -> Value {
         "architecture": "amd64", "os": "linux",
         "config": { "Env": ["PATH=/usr/bin"], "Labels": null, "WorkingDir": "/workspace" },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        "history": layers.iter().map(|_| json!({ "created_by": "RUN make" })).collect::<Vec<_>>(),
+        "history": layers.iter().map(|_| json!({ "created_by": "RUN /bin/sh -c make # buildkit" })).collect::<Vec<_>>(),
     });
     for (key, value) in more.as_object().into_iter().flatten() {
         config[key] = value.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::super::plain::{line, short, took};
+use super::super::plain::{line, short, step, took};
 use super::Progress;
 use crate::engine::Event;
 
@@ -122,7 +122,7 @@ impl Progress for Bars {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Step { id, name } => {
-                let name = short(name, NAME);
+                let name = step(name, NAME);
                 self.steps.entry(id.clone()).or_insert(Step { name, bar: None });
             }
             Event::StepStarted { id } => self.started(id),

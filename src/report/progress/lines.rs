@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 
-use super::super::plain::{bytes, line, short, took};
+use super::super::plain::{bytes, line, short, step as plain_step, took};
 use super::{Clock, Progress, Throttle};
 use crate::engine::Event;
 
@@ -48,7 +48,7 @@ impl Lines {
         let elapsed = took(now.duration_since(step.started).try_into().unwrap_or_default());
         let text = match error {
             Some(error) => format!("#{number} failed after {elapsed}: {}", line(error)),
-            None if cached => format!("#{number} cached {}", step.name),
+            None if cached => format!("#{number} cached"),
             None => format!("#{number} done in {elapsed}"),
         };
         self.say(now, &text)
@@ -98,7 +98,7 @@ impl Progress for Lines {
             Event::Step { id, name } => {
                 self.number(id, now);
                 if let Some(step) = self.steps.get_mut(id) {
-                    step.name = short(name, 160);
+                    step.name = plain_step(name, 120);
                 }
                 Ok(())
             }

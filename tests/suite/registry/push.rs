@@ -17,13 +17,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::fake_ecr::{FakeEcr, holds, manifest, repository};
 use super::hanging_engine::HangingEngine;
 
-const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub(crate) const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-fn amd64() -> Platform {
+pub(crate) fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
 }
 
-fn id() -> Digest {
+pub(crate) fn id() -> Digest {
     Digest::of("the image's configuration")
 }
 
@@ -37,7 +37,7 @@ fn image(id: Digest) -> ImageInfo {
     }
 }
 
-fn engine() -> FakeEngine {
+pub(crate) fn engine() -> FakeEngine {
     let info = EngineInfo {
         endpoint: "unix:///fake".into(),
         version: "26.1.5".into(),
@@ -58,7 +58,7 @@ fn built() -> Pushable {
     Pushable::unchecked(Subject { reference: "built".into(), id: id(), platform: amd64() })
 }
 
-fn options(aws: AwsSettings) -> PushOptions {
+pub(crate) fn options(aws: AwsSettings) -> PushOptions {
     PushOptions {
         profile: Profile::SageMaker,
         door: Distribution::new(Limits::default(), None),
@@ -70,7 +70,7 @@ fn options(aws: AwsSettings) -> PushOptions {
 }
 
 /// Returns an empty registry, which says so as registries do.
-async fn registry() -> MockServer {
+pub(crate) async fn registry() -> MockServer {
     let server = MockServer::start().await;
     let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#;
     let template = ResponseTemplate::new(404).set_body_raw(body, "application/json");
@@ -78,7 +78,7 @@ async fn registry() -> MockServer {
     server
 }
 
-fn pushed(body: &[u8]) -> Pushed {
+pub(crate) fn pushed(body: &[u8]) -> Pushed {
     Pushed { digest: Digest::of(body), size: body.len() as u64 }
 }
 
@@ -88,7 +88,7 @@ async fn run(engine: &FakeEngine, to: &str, options: &PushOptions) -> Result<Rec
 }
 
 /// Returns what was asked of the engine, in short.
-fn asked(engine: &FakeEngine) -> Vec<String> {
+pub(crate) fn asked(engine: &FakeEngine) -> Vec<String> {
     let short = |asked| match asked {
         Asked::Tag { id, name } => format!("tag {} {name}", &id[..9]),
         Asked::Push { name, login } => {
@@ -102,7 +102,7 @@ fn asked(engine: &FakeEngine) -> Vec<String> {
 }
 
 /// Lets `registry` have `body` by digest and under the tag only once it was asked for the tag: before, it is empty.
-async fn takes(registry: &MockServer, body: &[u8], media_type: &str) {
+pub(crate) async fn takes(registry: &MockServer, body: &[u8], media_type: &str) {
     let nothing = ResponseTemplate::new(404);
     let tag = wiremock::matchers::path("/v2/smpv2/manifests/v1");
     Mock::given(tag).respond_with(nothing).up_to_n_times(1).with_priority(1).mount(registry).await;
