@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::prepare::{INPUTS, Prepared, prepare};
+use super::prepare::{Draft, INPUTS, Prepared};
 use super::progress::Watcher;
-use super::{docker, failure, output, workshop};
+use super::{docker, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
 use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
 use crate::error::{Failure, Fault};
+use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
+use crate::recipe::Recipe;
 use crate::render::Builder;
 use crate::report::{Building, Report};
 use crate::verdict::Subject;
@@ -30,8 +32,6 @@ pub(super) struct Image {
 }
 
 pub(super) async fn run(verb: &Build, cli: &Cli, world: &World) -> Result<(), Failure> {
-    // A recipe that does not read is told also where there is no engine.
-    workshop::recipe(verb.build.recipe.recipe.as_deref(), world)?;
     let engine = docker::connect(&verb.build.engine, world)?;
     let image = build(&verb.build, &engine, cli, world).await?;
     output::print(&image.report(), cli, world)
@@ -44,20 +44,20 @@ pub(super) async fn build(
     cli: &Cli,
     world: &World,
 ) -> Result<Image, Failure> {
-    let info = engine.info().await?;
-    let machine = (Some(info.memory), Some(info.processors));
-    let prepared =
-        prepare(&arguments.recipe, &arguments.source, (&arguments.lock).into(), machine, world).await?;
+    // What is wrong with what was said is told before anybody is asked, also where there is no engine.
+    let draft = Draft::read(&arguments.recipe, &arguments.source, (&arguments.lock).into(), world)?;
     if arguments.lock.locked {
-        refuse_open_pins(&prepared)?;
+        refuse_open_pins(&draft)?;
     }
-    if !cli.quiet {
-        prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
-    }
+    let tags = tags(arguments, &draft.workpiece.recipe)?;
+    draft.copies_are_there(world)?;
+    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let info = engine.info().await?;
+    let prepared = draft.prepared((Some(info.memory), Some(info.processors)), world).await?;
+    prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let builder = builder(arguments.dialect, &info)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
-    let tags = tags(arguments, &prepared)?;
     let platform = prepared.plan.target.platform;
     if !arguments.refresh
         && !arguments.no_cache
@@ -70,7 +70,6 @@ pub(super) async fn build(
     } else {
         Context::Folder(prepared.workpiece.folder(world))
     };
-    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
     let request = BuildRequest {
         source_date_epoch: Some(prepared.epoch(world)),
         dockerfile,
@@ -132,21 +131,18 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
 }
 
 /// With `--locked` a build must be the same tomorrow: a base that is only a name can move.
-fn refuse_open_pins(prepared: &Prepared) -> Result<(), Failure> {
-    let open = prepared.lock.unresolved();
+fn refuse_open_pins(draft: &Draft) -> Result<(), Failure> {
+    let open = draft.lock.as_ref().map(Lock::unresolved).unwrap_or_default();
     if open.is_empty() {
         return Ok(());
     }
     Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; "))).hint(
-        format!(
-            "lock again where the network reaches it: smp-image lock {}",
-            prepared.workpiece.source.origin
-        ),
+        format!("lock again where the network reaches it: smp-image lock {}", draft.workpiece.source.origin),
     ))
 }
 
-fn tags(arguments: &BuildArgs, prepared: &Prepared) -> Result<Vec<Reference>, Failure> {
-    let default = format!("smp-image/{}:latest", prepared.plan.recipe);
+fn tags(arguments: &BuildArgs, recipe: &Recipe) -> Result<Vec<Reference>, Failure> {
+    let default = format!("smp-image/{}:latest", recipe.name.get_ref());
     let asked = if arguments.tag.is_empty() { std::slice::from_ref(&default) } else { &arguments.tag[..] };
     asked
         .iter()

@@ -84,12 +84,12 @@ fn told(step: &StepFailure, dockerfile: &str) -> String {
 /// Returns the lines `first` to `last` of `text` with their numbers.
 fn quoted(text: &str, (first, last): (u32, u32)) -> String {
     let numbered = (1_u32..).zip(text.lines()).filter(|(number, _)| (first..=last).contains(number));
-    numbered.map(|(number, line)| format!("{number:>4} | {line}\n")).collect()
+    numbered.map(|(number, line)| format!("{number:>4} | {line}\n")).collect::<Vec<_>>().concat()
 }
 
 fn last_words<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let said: String = lines.map(|line| format!("\n  {line}")).collect();
-    if said.is_empty() { said } else { format!("\nits last output:{said}") }
+    let said: Vec<String> = lines.map(|line| format!("\n  {line}")).collect();
+    if said.is_empty() { String::new() } else { format!("\nits last output:{}", said.concat()) }
 }
 
 /// Returns what helps against the faults of a step that are known by their words.
@@ -100,9 +100,19 @@ fn advice(step: &StepFailure) -> Option<String> {
     };
     let advice = if said(&["DO NOT MATCH THE HASHES", "did NOT match"]) {
         "a download is not what was locked: was the lock edited, does an index or a proxy serve other files? If the new file is right, lock again"
-    } else if said(&["CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "self-signed certificate", "SSL certificate problem"]) {
+    } else if said(&[
+        "CERTIFICATE_VERIFY_FAILED",
+        "certificate verify failed",
+        "self-signed certificate",
+        "SSL certificate problem",
+    ]) {
         "a server's certificate is not trusted in the build: name your organisation's certificates with --ca-bundle FILE; the classic builder cannot take them, its base image must trust them"
-    } else if said(&["Temporary failure resolving", "Temporary failure in name resolution", "Could not resolve host", "Network is unreachable"]) {
+    } else if said(&[
+        "Temporary failure resolving",
+        "Temporary failure in name resolution",
+        "Could not resolve host",
+        "Network is unreachable",
+    ]) {
         "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)"
     } else if said(&["Unable to locate package", "has no installation candidate"]) {
         "the base's distribution has no such package: look at [apt] packages and the versions in the recipe"
@@ -136,9 +146,7 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("mend `credsStore` or `credHelpers` in Docker's config.json, or install the helper"),
         ),
         EngineError::Registry { .. } => (Fault::Machine, hint("try again; --mirror names another registry")),
-        EngineError::Step(_) | EngineError::Dockerfile { .. } => {
-            (Fault::Build, hint(PRINTED))
-        }
+        EngineError::Step(_) | EngineError::Dockerfile { .. } => (Fault::Build, hint(PRINTED)),
         EngineError::Platform { .. } | EngineError::NotFound(_) | EngineError::Context { .. } => {
             (Fault::Build, Vec::new())
         }
