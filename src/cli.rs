@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
-const EXIT_CODES: &str = "Exit codes: 0 fine · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
+const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
 
 /// From a recipe to a GPU training image that is known to work, in Amazon ECR.

@@ -21,7 +21,7 @@ mod world;
 
 use std::io::Write as _;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, Format, Verb};
 use crate::error::{Failure, Fault};
 
 pub use world::World;
@@ -31,6 +31,7 @@ pub use world::World;
 /// An interrupt (Ctrl-C, SIGTERM) drops the work: what it had half made is removed by the guards of the rooms, then the failure
 /// [`Fault::Interrupted`] is returned.
 pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
+    let world = &World { quiet: cli.quiet, ..world.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -65,15 +66,17 @@ async fn interrupted() {
 
 /// Writes `failure` to standard error: what, where, and last what to do next.
 pub fn tell(failure: &Failure, color: bool) {
-    let theme =
+    let mut theme =
         if color { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
-    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110);
+    "error:".clone_into(&mut theme.characters.error);
+    // The terminal breaks long lines; a name or a path that was broken here could not be copied.
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
     let mut text = String::new();
     let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
     if handler.render_report(&mut text, diagnostic).is_err() {
         text = format!("{}\n", failure.report);
     }
-    let mut lines = format!("error:{}\n", text.trim_end());
+    let mut lines = format!("{}\n", text.trim());
     if !failure.hints.is_empty() {
         lines.push('\n');
     }
@@ -85,6 +88,11 @@ pub fn tell(failure: &Failure, color: bool) {
 }
 
 async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
+    let tested = matches!(cli.verb, Verb::Check(_) | Verb::Smoke(_) | Verb::Release(_));
+    if cli.format == Format::Junit && !tested {
+        return Err(Failure::said(Fault::Usage, "--format junit is for check, smoke and release")
+            .hint("here it is text or json"));
+    }
     match &cli.verb {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),

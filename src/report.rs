@@ -37,7 +37,7 @@ pub struct Report {
     pub image: Subject,
     /// The build.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<Built>,
+    pub build: Option<Building>,
     /// What was found in the layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
@@ -50,6 +50,16 @@ pub struct Report {
     /// The push.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Receipt>,
+}
+
+/// How an image came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Building {
+    /// It was there, made from the same inputs; nothing was sent to the builder.
+    Unchanged,
+    /// It was built.
+    Built(Built),
 }
 
 /// A verdict as reports write it.

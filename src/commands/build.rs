@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::prepare::{INPUTS, Prepared, prepare};
+use super::prepare::{Draft, INPUTS, Prepared};
 use super::progress::Watcher;
-use super::{docker, output};
+use super::{docker, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
+use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
 use crate::error::{Failure, Fault};
+use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
+use crate::recipe::Recipe;
 use crate::render::Builder;
-use crate::report::Report;
+use crate::report::{Building, Report};
 use crate::verdict::Subject;
 
 /// The first engine whose BuildKit knows `COPY --link`.
@@ -26,15 +28,7 @@ pub(super) struct Image {
     /// What the engine calls it.
     pub(super) id: Digest,
     /// How it came to be.
-    pub(super) origin: Origin,
-}
-
-/// How an image came to be.
-pub(super) enum Origin {
-    /// It was there, made from the same inputs.
-    Unchanged,
-    /// It was built.
-    Built(Built),
+    pub(super) building: Building,
 }
 
 pub(super) async fn run(verb: &Build, cli: &Cli, world: &World) -> Result<(), Failure> {
@@ -50,33 +44,32 @@ pub(super) async fn build(
     cli: &Cli,
     world: &World,
 ) -> Result<Image, Failure> {
-    let info = engine.info().await?;
-    let machine = (Some(info.memory), Some(info.processors));
-    let prepared =
-        prepare(&arguments.recipe, &arguments.source, (&arguments.lock).into(), machine, world).await?;
+    // What is wrong with what was said is told before anybody is asked, also where there is no engine.
+    let draft = Draft::read(&arguments.recipe, &arguments.source, (&arguments.lock).into(), world)?;
     if arguments.lock.locked {
-        refuse_open_pins(&prepared)?;
+        refuse_open_pins(&draft)?;
     }
-    if !cli.quiet {
-        prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
-    }
+    let tags = tags(arguments, &draft.workpiece.recipe)?;
+    draft.copies_are_there(world)?;
+    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let info = engine.info().await?;
+    let prepared = draft.prepared((Some(info.memory), Some(info.processors)), world).await?;
+    prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let builder = builder(arguments.dialect, &info)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
-    let tags = tags(arguments, &prepared)?;
     let platform = prepared.plan.target.platform;
     if !arguments.refresh
         && !arguments.no_cache
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
-        return Ok(Image { prepared, reference: tags[0].clone(), id, origin: Origin::Unchanged });
+        return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
     }
     let context = if prepared.workpiece.recipe.copy.is_empty() {
         Context::Empty
     } else {
         Context::Folder(prepared.workpiece.folder(world))
     };
-    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
     let request = BuildRequest {
         source_date_epoch: Some(prepared.epoch(world)),
         dockerfile,
@@ -94,8 +87,9 @@ pub(super) async fn build(
     let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
     let built = engine.build(&request, watcher.events()).await;
     watcher.finish().await;
-    let built = built.map_err(|error| with_source(error, &request.dockerfile))?;
-    Ok(Image { prepared, reference: request.tags[0].clone(), id: built.id, origin: Origin::Built(built) })
+    let built = built.map_err(|error| failure::of_build(error, &request.dockerfile))?;
+    let reference = request.tags[0].clone();
+    Ok(Image { prepared, reference, id: built.id, building: Building::Built(built) })
 }
 
 impl Image {
@@ -112,9 +106,7 @@ impl Image {
     pub(super) fn report(&self) -> Report {
         let mut report = output::about(self.subject());
         report.recipe = Some(self.prepared.plan.recipe.to_string());
-        if let Origin::Built(built) = &self.origin {
-            report.build = Some(built.clone());
-        }
+        report.build = Some(self.building.clone());
         report
     }
 }
@@ -139,21 +131,18 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
 }
 
 /// With `--locked` a build must be the same tomorrow: a base that is only a name can move.
-fn refuse_open_pins(prepared: &Prepared) -> Result<(), Failure> {
-    let open = prepared.lock.unresolved();
+fn refuse_open_pins(draft: &Draft) -> Result<(), Failure> {
+    let open = draft.lock.as_ref().map(Lock::unresolved).unwrap_or_default();
     if open.is_empty() {
         return Ok(());
     }
     Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; "))).hint(
-        format!(
-            "lock again where the network reaches it: smp-image lock {}",
-            prepared.workpiece.source.origin
-        ),
+        format!("lock again where the network reaches it: smp-image lock {}", draft.workpiece.source.origin),
     ))
 }
 
-fn tags(arguments: &BuildArgs, prepared: &Prepared) -> Result<Vec<Reference>, Failure> {
-    let default = format!("smp-image/{}:latest", prepared.plan.recipe);
+fn tags(arguments: &BuildArgs, recipe: &Recipe) -> Result<Vec<Reference>, Failure> {
+    let default = format!("smp-image/{}:latest", recipe.name.get_ref());
     let asked = if arguments.tag.is_empty() { std::slice::from_ref(&default) } else { &arguments.tag[..] };
     asked
         .iter()
@@ -180,23 +169,4 @@ async fn unchanged(
         }
     }
     Ok(found)
-}
-
-/// Adds the lines of the Dockerfile at which a build failed.
-fn with_source(error: EngineError, dockerfile: &str) -> Failure {
-    let lines = match &error {
-        EngineError::Step(step) => step.lines,
-        EngineError::Dockerfile { line, .. } if *line > 0 => Some((*line, *line)),
-        _ => None,
-    };
-    let failure = Failure::from(error);
-    let Some((first, last)) = lines else { return failure };
-    let shown: Vec<String> = dockerfile
-        .lines()
-        .enumerate()
-        .map(|(index, text)| (index + 1, text))
-        .filter(|(number, _)| (first as usize..=last as usize).contains(number))
-        .map(|(number, text)| format!("{number:>4} | {text}"))
-        .collect();
-    failure.hint(format!("the step that failed:\n{}", shown.join("\n")))
 }

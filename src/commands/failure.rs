@@ -1,7 +1,7 @@
 //! Whose fault each room's error was, and what helps: the one table.
 
 use crate::catalog::CatalogError;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, StepFailure};
 use crate::error::{Failure, Fault};
 use crate::plan::PlanError;
 use crate::resolve::ResolveError;
@@ -32,23 +32,94 @@ impl From<PlanError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let (fault, hints) = of_engine(&error);
-        let tail = match &error {
-            EngineError::Step(step) => step.tail.clone(),
-            EngineError::RanTooLong { tail, .. } => tail.lines().map(str::to_owned).collect(),
-            _ => Vec::new(),
+        let message = match &error {
+            EngineError::RanTooLong { tail, .. } => format!("{error}{}", last_words(tail.lines())),
+            EngineError::Step(step) => told(step, ""),
+            _ => error.to_string(),
         };
-        let mut message = error.to_string();
-        if let EngineError::Step(step) = &error {
-            if let Some((first, last)) = step.lines {
-                message = format!("{message}\nDockerfile, lines {first} to {last}");
-            }
-            message = format!("{message}\n{}", step.message);
-        }
-        if !tail.is_empty() {
-            message = format!("{message}\nits last output:\n  {}", tail.join("\n  "));
-        }
         hints.into_iter().fold(Self::said(fault, message), Self::hint)
     }
+}
+
+/// Returns why the build of `dockerfile` failed, with the lines of it that are meant.
+pub(super) fn of_build(error: EngineError, dockerfile: &str) -> Failure {
+    match error {
+        EngineError::Step(step) => {
+            let failure = Failure::said(Fault::Build, told(&step, dockerfile));
+            advice(&step).into_iter().fold(failure, Failure::hint).hint(PRINTED)
+        }
+        EngineError::Dockerfile { line, .. } if line > 0 => {
+            let message = format!("{error}\n{}", quoted(dockerfile, (line, line)));
+            Failure::said(Fault::Build, message.trim_end()).hint(PRINTED)
+        }
+        other => other.into(),
+    }
+}
+
+/// What helps wherever a Dockerfile is at fault.
+const PRINTED: &str = "the Dockerfile is what `smp-image render` prints";
+
+/// How much of a step's name is told: the lines of the Dockerfile say the rest.
+const NAME_LENGTH: usize = 80;
+
+/// Returns which step failed, where, and its last words.
+fn told(step: &StepFailure, dockerfile: &str) -> String {
+    let name: Vec<&str> = step.name.split_whitespace().collect();
+    let mut name = name.join(" ");
+    if name.chars().count() > NAME_LENGTH {
+        name = name.chars().take(NAME_LENGTH).chain(['…']).collect();
+    }
+    let mut message = match step.status {
+        // What the engine says beyond the status is the command once more.
+        Some(status) => format!("a step of the build ended with status {status}: {name}"),
+        None => format!("a step of the build failed: {name}\n{}", step.message),
+    };
+    if let Some((first, last)) = step.lines {
+        let place = if first == last { format!("line {first}") } else { format!("lines {first} to {last}") };
+        message = format!("{message}\nDockerfile, {place}:\n{}", quoted(dockerfile, (first, last)));
+    }
+    format!("{}{}", message.trim_end(), last_words(step.tail.iter().map(String::as_str)))
+}
+
+/// Returns the lines `first` to `last` of `text` with their numbers.
+fn quoted(text: &str, (first, last): (u32, u32)) -> String {
+    let numbered = (1_u32..).zip(text.lines()).filter(|(number, _)| (first..=last).contains(number));
+    numbered.map(|(number, line)| format!("{number:>4} | {line}\n")).collect::<Vec<_>>().concat()
+}
+
+fn last_words<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let said: Vec<String> = lines.map(|line| format!("\n  {line}")).collect();
+    if said.is_empty() { String::new() } else { format!("\nits last output:{}", said.concat()) }
+}
+
+/// Returns what helps against the faults of a step that are known by their words.
+fn advice(step: &StepFailure) -> Option<String> {
+    let said = |words: &[&str]| {
+        let mut lines = step.tail.iter().chain(std::iter::once(&step.message));
+        lines.any(|line| words.iter().any(|word| line.contains(word)))
+    };
+    let advice = if said(&["DO NOT MATCH THE HASHES", "did NOT match"]) {
+        "a download is not what was locked: was the lock edited, does an index or a proxy serve other files? If the new file is right, lock again"
+    } else if said(&[
+        "CERTIFICATE_VERIFY_FAILED",
+        "certificate verify failed",
+        "self-signed certificate",
+        "SSL certificate problem",
+    ]) {
+        "a server's certificate is not trusted in the build: name your organisation's certificates with --ca-bundle FILE; the classic builder cannot take them, its base image must trust them"
+    } else if said(&[
+        "Temporary failure resolving",
+        "Temporary failure in name resolution",
+        "Could not resolve host",
+        "Network is unreachable",
+    ]) {
+        "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)"
+    } else if said(&["Unable to locate package", "has no installation candidate"]) {
+        "the base's distribution has no such package: look at [apt] packages and the versions in the recipe"
+    } else {
+        return None;
+    };
+    Some(advice.to_owned())
 }
 
 /// Whose fault an engine's error was, and what helps.
@@ -57,10 +128,7 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
     match error {
         EngineError::Unreachable { .. } => (
             Fault::Machine,
-            vec![
-                "start Docker, or say where it is: --host, DOCKER_HOST or --context".to_owned(),
-                "`make demo` starts an engine of its own where there is none".to_owned(),
-            ],
+            hint("say where an engine is with --host, DOCKER_HOST or --context, or start one here"),
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
@@ -78,9 +146,7 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("mend `credsStore` or `credHelpers` in Docker's config.json, or install the helper"),
         ),
         EngineError::Registry { .. } => (Fault::Machine, hint("try again; --mirror names another registry")),
-        EngineError::Step(_) | EngineError::Dockerfile { .. } => {
-            (Fault::Build, hint("the Dockerfile is what `smp-image render` prints"))
-        }
+        EngineError::Step(_) | EngineError::Dockerfile { .. } => (Fault::Build, hint(PRINTED)),
         EngineError::Platform { .. } | EngineError::NotFound(_) | EngineError::Context { .. } => {
             (Fault::Build, Vec::new())
         }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::prepare::Asking;
 use super::workshop::{self, Workpiece};
 use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, LockVerb};
@@ -69,24 +68,21 @@ pub(super) fn fresh(workpiece: &Workpiece, platform: Platform) -> Result<Option<
     }
 }
 
-/// Returns the lock to build from: the one at hand, made first where there is none, with open pins asked for; with `--locked` nothing
-/// is asked.
+/// Returns the lock to build from: `at_hand` with open pins asked for, made and written first where there is none.
 pub(super) async fn for_build(
+    at_hand: Option<Lock>,
     workpiece: &Workpiece,
     platform: Platform,
-    asking: Asking,
     catalog: &Catalog,
     world: &World,
     mirrors: &[Mirror],
 ) -> Result<Lock, Failure> {
-    let forbidden = asking == Asking::Forbidden;
-    match fresh(workpiece, platform)? {
-        Some(lock) if forbidden || lock.unresolved().is_empty() => Ok(lock),
+    match at_hand {
+        Some(lock) if lock.unresolved().is_empty() => Ok(lock),
         Some(lock) => {
             let images = RegistryImages { world, mirrors: mirrors.to_vec() };
             Ok(resolve::pin(&lock, &network(catalog, world, &images)).await)
         }
-        None if forbidden => Err(missing(workpiece)),
         None => {
             let lock = make(workpiece, platform, catalog, world, mirrors).await?;
             if let Some(path) = workpiece.lock_path(platform) {
@@ -98,7 +94,8 @@ pub(super) async fn for_build(
     }
 }
 
-fn missing(workpiece: &Workpiece) -> Failure {
+/// Says that there is no lock.
+pub(super) fn missing(workpiece: &Workpiece) -> Failure {
     Failure::said(Fault::Input, format!("{} has no lock", workpiece.source.origin))
         .hint(format!("write it: smp-image lock {}", workpiece.source.origin))
 }

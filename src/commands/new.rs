@@ -7,19 +7,20 @@ use crate::error::{Failure, Fault};
 use crate::recipe::builtin;
 
 pub(super) fn run(verb: &New, world: &World) -> Result<(), Failure> {
-    let Some(recipe) = builtin::find(&verb.from) else {
-        let names: Vec<&str> = builtin::all().iter().map(|recipe| recipe.name).collect();
-        return Err(Failure::said(Fault::Usage, format!("there is no built-in recipe `{}`", verb.from))
-            .hint(format!("built in: {}", names.join(", "))));
-    };
+    let recipe = builtin::find(&verb.from).ok_or_else(|| {
+        workshop::unknown(&verb.from, format!("there is no built-in recipe `{}`", verb.from))
+    })?;
     let path = world.path(HERE);
-    if path.exists() {
-        return Err(Failure::said(Fault::Input, format!("{HERE} is already here"))
+    let lock = path.with_extension("lock");
+    // `exists` would follow a link; one that leads nowhere is somebody's file too.
+    if let Some(here) = [&path, &lock].into_iter().find(|file| file.symlink_metadata().is_ok()) {
+        let name = here.file_name().unwrap_or_default().display();
+        return Err(Failure::said(Fault::Input, format!("{name} is already here"))
             .hint("move it away first; nothing was changed"));
     }
     workshop::write(&path, recipe.text)?;
-    if let Some(lock) = recipe.lock {
-        workshop::write(&path.with_extension("lock"), lock)?;
+    if let Some(text) = recipe.lock {
+        workshop::write(&lock, text)?;
     }
     world.say(&format!("wrote {HERE} from {}; next: smp-image build --arch amd64", verb.from));
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::prepare::{Asking, prepare};
+use super::prepare::prepare;
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -10,7 +10,7 @@ use crate::plan::{Plan, Runs, StartsFrom};
 
 pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(), Failure> {
     let memory = (Some(verb.memory << 30), None);
-    let prepared = prepare(&verb.recipe, &verb.source, Asking::Forbidden, memory, world).await?;
+    let prepared = prepare(&verb.recipe, &verb.source, memory, world).await?;
     let text = match cli.format {
         Format::Json => serde_json::to_string_pretty(&prepared.plan)
             .map(|json| format!("{json}\n"))

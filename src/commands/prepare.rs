@@ -13,7 +13,7 @@ use crate::commands::World;
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Digest, Platform, Profile};
-use crate::plan::{Options, Plan};
+use crate::plan::{Mirror, Options, Plan};
 use crate::recipe::Recipe;
 use crate::render::{self, Builder};
 
@@ -45,22 +45,71 @@ impl From<&LockArgs> for Asking {
     }
 }
 
-/// Reads recipe and lock and makes the plan.
+/// What can be known without asking anybody: no engine, no network.
+pub(super) struct Draft {
+    /// The recipe and where it lies.
+    pub(super) workpiece: Workpiece,
+    /// Its lock, which is not stale; nothing where there is none and one may be made.
+    pub(super) lock: Option<Lock>,
+    platform: Platform,
+    mirrors: Vec<Mirror>,
+    asking: Asking,
+}
+
+impl Draft {
+    /// Reads recipe and lock, and refuses what is wrong with either.
+    pub(super) fn read(
+        arguments: &RecipeArgs,
+        source: &SourceArgs,
+        asking: Asking,
+        world: &World,
+    ) -> Result<Self, Failure> {
+        let mirrors = workshop::mirrors(source)?;
+        let workpiece = workshop::recipe(arguments.recipe.as_deref(), world)?;
+        let platform = Platform { arch: arguments.arch };
+        let lock = lock::fresh(&workpiece, platform)?;
+        if lock.is_none() && asking == Asking::Forbidden {
+            return Err(lock::missing(&workpiece));
+        }
+        Ok(Self { workpiece, lock, platform, mirrors, asking })
+    }
+
+    /// Refuses a recipe that copies what is not there; that a file can be read turns out when it is.
+    pub(super) fn copies_are_there(&self, world: &World) -> Result<(), Failure> {
+        for copy in &self.workpiece.recipe.copy {
+            let path = self.workpiece.folder(world).join(copy.from.get_ref().as_str());
+            path.symlink_metadata().map_err(|error| unreadable(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for what the lock leaves open, where that is allowed, and makes the plan for a builder with this memory and these
+    /// processors.
+    pub(super) async fn prepared(
+        self,
+        builder: (Option<u64>, Option<u64>),
+        world: &World,
+    ) -> Result<Prepared, Failure> {
+        let Self { workpiece, lock, platform, mirrors, asking } = self;
+        let catalog = Catalog::embedded()?;
+        let lock = match lock {
+            Some(lock) if asking == Asking::Forbidden => lock,
+            lock => lock::for_build(lock, &workpiece, platform, &catalog, world, &mirrors).await?,
+        };
+        let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
+        let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
+        Ok(Prepared { workpiece, lock, plan })
+    }
+}
+
+/// Reads recipe and lock and makes the plan, asking nobody.
 pub(super) async fn prepare(
     arguments: &RecipeArgs,
     source: &SourceArgs,
-    asking: Asking,
     builder: (Option<u64>, Option<u64>),
     world: &World,
 ) -> Result<Prepared, Failure> {
-    let workpiece = workshop::recipe(arguments.recipe.as_deref(), world)?;
-    let platform = Platform { arch: arguments.arch };
-    let catalog = Catalog::embedded()?;
-    let mirrors = workshop::mirrors(source)?;
-    let lock = lock::for_build(&workpiece, platform, asking, &catalog, world, &mirrors).await?;
-    let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
-    let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
-    Ok(Prepared { workpiece, lock, plan })
+    Draft::read(arguments, source, Asking::Forbidden, world)?.prepared(builder, world).await
 }
 
 impl Prepared {
@@ -111,7 +160,7 @@ fn context_digest(recipe: &Recipe, folder: &Path, hasher: &mut sha2::Sha256) -> 
     for copy in &recipe.copy {
         let from = folder.join(copy.from.get_ref().as_str());
         for entry in walkdir::WalkDir::new(&from).sort_by_file_name() {
-            let entry = entry.map_err(|error| unreadable(&from, &error.into()))?;
+            let entry = entry.map_err(|error| unreadable_entry(&from, &error))?;
             let shown = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             hasher.update(format!("{}\0{}\0", shown.display(), executable(&entry)));
             if entry.path_is_symlink() {
@@ -154,6 +203,15 @@ fn executable(entry: &walkdir::DirEntry) -> bool {
 #[cfg(not(unix))]
 fn executable(_: &walkdir::DirEntry) -> bool {
     false
+}
+
+/// What the walk says names the path already.
+fn unreadable_entry(from: &Path, error: &walkdir::Error) -> Failure {
+    let path = error.path().unwrap_or(from);
+    match error.io_error() {
+        Some(reason) => unreadable(path, reason),
+        None => Failure::said(Fault::Input, format!("cannot read {} for [[copy]]: {error}", path.display())),
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

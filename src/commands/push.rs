@@ -24,9 +24,7 @@ pub(super) async fn run(verb: &Push, cli: &Cli, world: &World) -> Result<(), Fai
     })?;
     let about = verdict::Subject { reference: verb.image.clone(), id: image.id, platform: image.platform };
     let pushable = Pushable::unchecked(about.clone());
-    if !cli.quiet {
-        world.say("note: nobody checked this image; `smp-image release` checks and tests before it pushes");
-    }
+    world.say("note: nobody checked this image; `smp-image release` checks and tests before it pushes");
     let receipt = push(&engine, &pushable, &destination, &verb.push, verb.profile, cli, world).await?;
     let mut report = output::about(about);
     report.push = Some(receipt);

@@ -19,9 +19,7 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
     let plan = &image.prepared.plan;
     let platform = plan.target.platform;
     let name = image.reference.whole();
-    if !cli.quiet {
-        world.say("looking into the layers and running the probes");
-    }
+    world.say("looking into the layers and running the probes");
     let inspection = check::image(&engine, &name, platform, plan.expectations.clone()).await?;
     let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, verb.smoke.gpu, world).await?;
     let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };

@@ -55,15 +55,18 @@ fn find(asked: Option<&str>, world: &World) -> Result<(Source, Home), Failure> {
     if path.is_file() {
         return Ok((read(&path, asked)?, Home::File(path)));
     }
-    built_in(asked).ok_or_else(|| {
-        let names: Vec<&str> = builtin::all().iter().map(|recipe| recipe.name).collect();
-        let failure =
-            Failure::said(Fault::Input, format!("there is no recipe `{asked}`: neither a file nor built in"));
-        match crate::recipe::nearest(asked, names.iter().copied()) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("built in: {}", names.join(", "))),
-        }
-    })
+    built_in(asked)
+        .ok_or_else(|| unknown(asked, format!("there is no recipe `{asked}`: neither a file nor built in")))
+}
+
+/// Says that there is no recipe `asked`, and which built-in one is nearest.
+pub(super) fn unknown(asked: &str, message: String) -> Failure {
+    let names: Vec<&str> = builtin::all().iter().map(|recipe| recipe.name).collect();
+    let failure = Failure::said(Fault::Input, message);
+    match crate::recipe::nearest(asked, names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("built in: {}", names.join(", "))),
+    }
 }
 
 fn built_in(name: &str) -> Option<(Source, Home)> {

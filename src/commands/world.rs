@@ -18,6 +18,8 @@ pub struct World {
     pub terminal: bool,
     /// Whether colours are wanted.
     pub color: bool,
+    /// Whether only what went wrong is said.
+    pub quiet: bool,
 }
 
 impl World {
@@ -27,7 +29,7 @@ impl World {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
         let terminal = io::stderr().is_terminal();
         let color = terminal && !env.contains_key("NO_COLOR");
-        Ok(Self { env, folder: std::env::current_dir()?, terminal, color })
+        Ok(Self { env, folder: std::env::current_dir()?, terminal, color, quiet: false })
     }
 
     /// Returns the environment as the engine's room takes it.
@@ -61,8 +63,11 @@ impl World {
         }
     }
 
-    /// Writes a remark to standard error.
+    /// Writes a remark to standard error, unless only what went wrong is to be said.
     pub fn say(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
         // Where even standard error is closed there is nobody to tell.
         let _nobody_listens = writeln!(io::stderr(), "{text}");
     }

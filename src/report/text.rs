@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plain::{bytes, line, short, took};
-use super::{Judgement, Report};
+use super::{Building, Judgement, Report};
 use crate::check::{ComponentSeen, Inspection, Severity};
 use crate::engine::Built;
 use crate::oci::Profile;
@@ -73,7 +73,10 @@ fn heading(report: &Report) -> String {
     paragraph(&lines)
 }
 
-fn built(build: &Built) -> String {
+fn built(build: &Building) -> String {
+    let Building::Built(build) = build else {
+        return "Unchanged  nothing to build: it was made from the same recipe, lock and files".to_owned();
+    };
     let Built { took: duration, steps, context_bytes, .. } = build;
     let context = bytes(*context_bytes);
     let (run, cached) = (steps.run, steps.cached);

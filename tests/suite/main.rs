@@ -6,11 +6,14 @@
 )]
 
 mod architecture;
+mod command;
 mod dockerfiles;
 mod errors;
 mod golden;
 mod injection;
 mod plan;
+#[path = "../support/program.rs"]
+mod program;
 mod registry;
 mod resolve;
 mod templates;
