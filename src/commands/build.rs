@@ -7,7 +7,7 @@ use super::progress::Watcher;
 use super::{docker, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo};
+use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret};
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
@@ -51,11 +51,12 @@ pub(super) async fn build(
     }
     let tags = tags(arguments, &draft.workpiece.recipe)?;
     draft.copies_are_there(world)?;
-    let secrets = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let bundle = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
     let info = engine.info().await?;
     let prepared = draft.prepared((Some(info.memory), Some(info.processors)), world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let builder = builder(arguments.dialect, &info)?;
+    let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
     let platform = prepared.plan.target.platform;
@@ -78,7 +79,7 @@ pub(super) async fn build(
         tags,
         labels,
         args: BTreeMap::new(),
-        secrets: secrets.map(|bundle| ("ca-bundle".to_owned(), bundle)).into_iter().collect(),
+        secrets,
         profile: arguments.profile,
         network: arguments.network.clone(),
         no_cache: arguments.no_cache,
@@ -128,6 +129,24 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
     let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
     let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
     Ok(Builder { dialect, link })
+}
+
+/// Returns the secrets of the build by their names. The classic builder has none: certificates that were only found on this machine
+/// are left away, those that were asked for are refused.
+fn secrets(
+    bundle: Option<Secret>,
+    dialect: Dialect,
+    arguments: &BuildArgs,
+) -> Result<BTreeMap<String, Secret>, Failure> {
+    match (bundle, dialect, &arguments.ca_bundle) {
+        (Some(bundle), Dialect::Buildkit, _) => Ok(BTreeMap::from([("ca-bundle".to_owned(), bundle)])),
+        (Some(_), Dialect::Classic, Some(path)) => {
+            let path = path.display();
+            Err(Failure::said(Fault::Usage, format!("the classic builder cannot be given the certificates in {path}"))
+                .hint("it has no secrets, and an image must not carry them: take BuildKit, or a base image that trusts your authority and --ca-bundle none"))
+        }
+        _ => Ok(BTreeMap::new()),
+    }
 }
 
 /// With `--locked` a build must be the same tomorrow: a base that is only a name can move.

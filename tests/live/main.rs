@@ -6,8 +6,11 @@
 )]
 
 mod check;
+mod command;
 mod engine;
 mod hadolint;
+#[path = "../support/program.rs"]
+mod program;
 mod proxy;
 mod smoke;
 mod registry;
