@@ -99,10 +99,12 @@ impl Failure {
         Self { fault, report: report.into(), hints: Vec::new() }
     }
 
-    /// Returns a failure told by one sentence.
+    /// Returns a failure told by one sentence, without the control characters that a server or a build step may have put there.
     #[must_use]
     pub fn said(fault: Fault, message: impl Into<String>) -> Self {
-        Self::new(fault, miette::Report::msg(message.into()))
+        let mut message: String = message.into();
+        message.retain(|character| character == '\n' || !character.is_control());
+        Self::new(fault, miette::Report::msg(message))
     }
 
     /// Adds what to do next.

@@ -16,7 +16,7 @@ pub mod junit;
 pub mod progress;
 pub mod text;
 
-mod plain;
+pub(crate) mod plain;
 #[cfg(test)]
 mod tests;
 

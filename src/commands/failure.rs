@@ -4,6 +4,7 @@ use crate::catalog::CatalogError;
 use crate::engine::{EngineError, StepFailure};
 use crate::error::{Failure, Fault};
 use crate::plan::PlanError;
+use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
 
@@ -64,11 +65,7 @@ const NAME_LENGTH: usize = 80;
 
 /// Returns which step failed, where, and its last words.
 fn told(step: &StepFailure, dockerfile: &str) -> String {
-    let name: Vec<&str> = step.name.split_whitespace().collect();
-    let mut name = name.join(" ");
-    if name.chars().count() > NAME_LENGTH {
-        name = name.chars().take(NAME_LENGTH).chain(['…']).collect();
-    }
+    let name = plain::step(&step.name, NAME_LENGTH);
     let mut message = match step.status {
         // What the engine says beyond the status is the command once more.
         Some(status) => format!("a step of the build ended with status {status}: {name}"),
@@ -88,7 +85,7 @@ fn quoted(text: &str, (first, last): (u32, u32)) -> String {
 }
 
 fn last_words<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let said: Vec<String> = lines.map(|line| format!("\n  {line}")).collect();
+    let said: Vec<String> = lines.map(|line| format!("\n  {}", plain::line(line))).collect();
     if said.is_empty() { String::new() } else { format!("\nits last output:{}", said.concat()) }
 }
 
@@ -147,8 +144,20 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         ),
         EngineError::Registry { .. } => (Fault::Machine, hint("try again; --mirror names another registry")),
         EngineError::Step(_) | EngineError::Dockerfile { .. } => (Fault::Build, hint(PRINTED)),
-        EngineError::Platform { .. } | EngineError::NotFound(_) | EngineError::Context { .. } => {
-            (Fault::Build, Vec::new())
+        EngineError::Platform { wanted, .. } => (
+            Fault::Build,
+            vec![format!(
+                "take an image that is made for {wanted}, or say --arch for what this one is made for"
+            )],
+        ),
+        EngineError::NotFound(_) => (
+            Fault::Build,
+            hint(
+                "check its name and tag; a registry answers so too where a login may not see it (docker login)",
+            ),
+        ),
+        EngineError::Context { .. } => {
+            (Fault::Build, hint("files to copy must lie below the recipe's folder, and be readable"))
         }
         EngineError::RanTooLong { .. } | EngineError::Sink(_) | EngineError::Unsupported { .. } => {
             (Fault::Machine, Vec::new())

@@ -8,7 +8,7 @@ use super::workshop::{self, Workpiece};
 use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, LockVerb};
 use crate::commands::World;
-use crate::engine::Credentials;
+use crate::engine::{Credentials, EngineError};
 use crate::error::{Failure, Fault};
 use crate::lock::{Freshness, Lock};
 use crate::oci::{Digest, Platform, Reference};
@@ -131,9 +131,13 @@ struct RegistryImages<'a> {
 impl Images for RegistryImages<'_> {
     async fn digest(&self, image: &Reference, platform: Platform) -> Result<Digest, String> {
         let asked = Options { mirrors: self.mirrors.clone(), ..Options::default() }.mirrored(image);
-        let credentials =
-            Credentials::from_docker(&self.world.environment()).map_err(|error| error.to_string())?;
-        let login = credentials.login(asked.registry()).await.map_err(|error| error.to_string())?;
+        // What is wrong with this machine's logins is told here, and does not stand in the lock.
+        let no_login = |error: EngineError| {
+            self.world.say(&format!("warning: {error}"));
+            "its login could not be had when this was locked".to_owned()
+        };
+        let credentials = Credentials::from_docker(&self.world.environment()).map_err(no_login)?;
+        let login = credentials.login(asked.registry()).await.map_err(no_login)?;
         let registry = Distribution::new(Limits { attempts: 2, ..Limits::default() }, None);
         let found = registry.image_for(&asked, platform, login.as_ref()).await;
         found.map(|image| image.named.digest).map_err(|error| match error {

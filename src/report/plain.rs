@@ -5,7 +5,7 @@ pub(super) use crate::check::human as bytes;
 use std::time::Duration;
 
 /// Returns `text` on one line without control characters and escape sequences, as a build step may write them.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     // A program that overwrites its own line means the last version of it.
     let text = text.trim_end().rsplit('\r').next().unwrap_or(text);
     let mut clean = String::with_capacity(text.len());
@@ -40,7 +40,7 @@ pub(super) fn short(text: &str, width: usize) -> String {
 }
 
 /// Returns the name of a build step in at most `width` characters: `[nccl 1/1] RUN …` without the mounts and blanks that people skip.
-pub(super) fn step(name: &str, width: usize) -> String {
+pub(crate) fn step(name: &str, width: usize) -> String {
     let noise = |word: &&str| !word.is_empty() && !word.starts_with("--mount=") && *word != "\\";
     let words: Vec<&str> = name.split_whitespace().filter(noise).collect();
     let words = words.join(" ");

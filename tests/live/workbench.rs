@@ -141,3 +141,9 @@ pub(crate) async fn eventually(seconds: u64, what: impl Fn() -> bool) -> bool {
     }
     what()
 }
+
+/// Makes a script that a test wrote one that can be started.
+pub(crate) fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -112,7 +112,8 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, line: &str) {
-        let line = last_of_overwritten(line);
+        // The builder paints what a step writes to standard error, across the ends of lines.
+        let line = last_of_overwritten(&line.replace("\u{1b}[91m", "").replace("\u{1b}[0m", ""));
         if let Some((number, command)) = step_line(&line) {
             self.end_step(None);
             let step = Step { number, name: command.to_owned(), cached: false, tail: VecDeque::new() };

@@ -1,1 +1,56 @@
-//! x
+//! Ctrl-C and SIGTERM in the middle of a build: it ends within seconds, in the engine too, and leaves nothing.
+
+use std::time::{Duration, Instant};
+
+use super::failing::watched;
+use super::{TINY, Workshop, mirror};
+use crate::workbench::{ALL, containers, processes};
+
+/// Interrupts a build that installs `package`, which no other test does, on every engine.
+async fn interrupted_with(signal: &str, package: &str, dialects: &[&str]) {
+    for which in ALL {
+        for dialect in dialects {
+            let workshop = Workshop::tiny(which);
+            workshop.place.write("tiny.toml", &format!("{TINY}\n[apt]\npackages = [\"{package}\"]\n"));
+            let mirror = mirror();
+            let _lock = workshop.run(&["lock", "tiny.toml", "--mirror", &mirror]).fine();
+            let before = workshop.place.files();
+            let words = workshop.words("build", &mirror, &["--no-cache", "--dialect", dialect]);
+            let mut command = workshop.program(&words);
+            let marker = format!(" {package};");
+            let mut sent = None;
+            let ended = watched(&mut command, |line| {
+                if sent.is_none() && line.contains(" | ") {
+                    // The step runs: its process, which is the engine's, is there.
+                    let running = processes(&marker);
+                    assert!(!running.is_empty(), "{which:?} {dialect}: {line}");
+                    let program = processes(&workshop.tag);
+                    let id = program.first().unwrap().split(' ').next().unwrap();
+                    let killed = std::process::Command::new("/bin/kill").args([signal, id]).status().unwrap();
+                    assert!(killed.success());
+                    sent = Some(Instant::now());
+                }
+            });
+            let took = sent.unwrap().elapsed();
+            assert!(took < Duration::from_secs(5), "{which:?} {dialect}: {took:?}");
+            assert_eq!(ended.out, "", "{which:?} {dialect}");
+            ended.failed(130, &["interrupted"]);
+            let gone = crate::workbench::eventually(3, || processes(&marker).is_empty()).await;
+            assert!(gone, "{which:?} {dialect}: {:?}", processes(&marker));
+            let none = crate::workbench::eventually(10, || containers(which, &marker).is_empty()).await;
+            assert!(none, "{which:?} {dialect}: {}", containers(which, &marker));
+            assert!(!workshop.has_image(), "{which:?} {dialect}");
+            assert_eq!(workshop.place.files(), before, "{which:?} {dialect}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_the_build_in_the_engine_and_leaves_nothing() {
+    interrupted_with("-INT", "valgrind", &["buildkit", "classic"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_terminate_does_the_same() {
+    interrupted_with("-TERM", "gnuplot-nox", &["buildkit"]).await;
+}
