@@ -71,7 +71,7 @@ pub(super) struct Spent {
 
 /// Reads the blob in `input` to its end.
 pub(super) fn scan(input: impl Read, limits: &Limits, spent: &mut Spent) -> Result<Blob, CheckError> {
-    let mut input = BufReader::with_capacity(BUFFER, Hashing::new(input));
+    let mut input = BufReader::with_capacity(BUFFER, Hashing::new(Whole(input)));
     let mut content = match sniff(input.fill_buf().map_err(CheckError::Read)?) {
         Sniffed::Layer(codec) => Content::Layer(scan_layer(&mut input, codec, limits, spent)?),
         Sniffed::Document => scan_document(&mut input, limits, spent)?,
@@ -86,6 +86,24 @@ pub(super) fn scan(input: impl Read, limits: &Limits, spent: &mut Spent) -> Resu
         (layer.diff_id, layer.unpacked) = (digest, size);
     }
     Ok(Blob { digest, size, content })
+}
+
+/// Fills every buffer: what streams through a pipe comes in pieces that end anywhere, also in the header by which a layer is known.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.0.read(rest) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
 }
 
 enum Sniffed {

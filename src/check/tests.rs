@@ -74,6 +74,25 @@ fn a_sound_image_has_no_findings_in_either_layout() {
     }
 }
 
+/// A reader that gives a few bytes at a time, as a pipe may.
+struct Trickle<'a>(&'a [u8]);
+
+impl std::io::Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(100);
+        self.0.read(&mut buffer[..most])
+    }
+}
+
+#[test]
+fn an_image_that_comes_in_small_pieces_is_read_as_one_that_comes_at_once() {
+    let layers = layers();
+    let archive = docker20(&layers, &config(&layers, &json!({})));
+    let inspection = inspect(Trickle(&archive), AMD64, &expectations()).unwrap();
+    assert_eq!(inspection.findings, look(&archive, &expectations()).findings);
+    assert_eq!(inspection.layers.len(), 2);
+}
+
 #[test]
 fn an_image_without_docker_s_own_manifest_is_read_as_an_oci_layout() {
     let layers = layers();
@@ -163,6 +182,19 @@ fn a_missing_component_a_moved_one_and_one_that_cannot_be_read_are_told_apart() 
     );
     let moved = &inspection.findings[1];
     assert!(moved.evidence.starts_with("2.23.4 is locked, 2.32.3 is installed"), "{}", moved.evidence);
+}
+
+#[test]
+fn a_package_whose_library_was_removed_is_missing_although_its_metadata_is_there() {
+    let mut layers = layers();
+    layers.push(
+        LayerBuilder::new()
+            .file(&format!("{}/.wh.libnccl.so.2", NCCL.rsplit_once('/').unwrap().0), "")
+            .done(),
+    );
+    let inspection = look(&docker20(&layers, &config(&layers, &json!({}))), &expectations());
+    assert_eq!(codes(&inspection), ["component-missing"]);
+    assert!(inspection.findings[0].evidence.contains("libnccl.so.2"), "{:?}", inspection.findings[0]);
 }
 
 #[test]

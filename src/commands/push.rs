@@ -4,7 +4,7 @@ use super::progress::Watcher;
 use super::{docker, output};
 use crate::cli::{Cli, Push, PushArgs};
 use crate::commands::World;
-use crate::engine::{DockerEngine, Engine as _};
+use crate::engine::{DockerEngine, Engine as _, EngineError};
 use crate::error::{Failure, Fault};
 use crate::oci::Profile;
 use crate::registry::distribution::{Distribution, Limits};
@@ -75,6 +75,13 @@ pub(super) async fn push(
 
 impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
+        // An engine that went away or has no space is no fault of the push.
+        if let PushError::Engine(
+            engine @ (EngineError::Died { .. } | EngineError::Unreachable { .. } | EngineError::NoSpace(_)),
+        ) = error
+        {
+            return engine.into();
+        }
         let fault = if error.is_authorisation() { Fault::Unauthorised } else { Fault::Push };
         error.hints().into_iter().fold(Self::said(fault, error.to_string()), Self::hint)
     }

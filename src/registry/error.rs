@@ -76,6 +76,9 @@ impl PushError {
             Self::Engine(EngineError::Unauthorised { registry, .. }) => vec![format!(
                 "run `docker login {registry}`, or ask the owner of the repository for permission to push"
             )],
+            Self::Engine(EngineError::Registry { registry, .. }) => vec![format!(
+                "{registry} did not take it: look at what it says, then try again; what it has of the layers already is not sent again"
+            )],
             Self::Engine(_) => Vec::new(),
             Self::TagImmutable { .. } => vec![
                 "choose a new tag: a tag of this repository names one image for ever".to_owned(),

@@ -19,6 +19,9 @@ use crate::workbench::{Which, docker, unique, variable};
 /// NCCL on Debian.
 const SMALL: &str = include_str!("recipes/small.toml");
 
+/// Python with one small wheel.
+const WHEEL: &str = include_str!("recipes/wheel.toml");
+
 /// A recipe that takes no time: the base and files of the user.
 const TINY: &str = r#"name = "tiny"
 instances = ["ml.g5.8xlarge"]
@@ -51,13 +54,21 @@ fn mirror() -> String {
 /// The lock of [`SMALL`], made once: it asks the package index.
 fn small_lock() -> &'static str {
     static LOCK: OnceLock<String> = OnceLock::new();
-    LOCK.get_or_init(|| {
-        let place = Place::new();
-        place.write("small.toml", SMALL);
-        let mut command = place.program(&["lock", "small.toml", "--mirror", &mirror()]);
-        let _told = Ended::of(leads_out(&mut command)).fine();
-        place.read("small.lock")
-    })
+    LOCK.get_or_init(|| lock_of(SMALL))
+}
+
+/// The lock of [`WHEEL`], made once.
+fn wheel_lock() -> &'static str {
+    static LOCK: OnceLock<String> = OnceLock::new();
+    LOCK.get_or_init(|| lock_of(WHEEL))
+}
+
+fn lock_of(recipe: &str) -> String {
+    let place = Place::new();
+    place.write("recipe.toml", recipe);
+    let mut command = place.program(&["lock", "recipe.toml", "--mirror", &mirror()]);
+    let _told = Ended::of(leads_out(&mut command)).fine();
+    place.read("recipe.lock")
 }
 
 /// Lets `command` reach the package index.
@@ -81,6 +92,14 @@ impl Workshop {
         place.write("small.toml", SMALL);
         place.write("small.lock", small_lock());
         Self { place, which, recipe: "small.toml", tag: unique("smp-image-test/small") }
+    }
+
+    /// Returns a place with [`WHEEL`] and its lock.
+    fn wheel(which: Which) -> Self {
+        let place = Place::new();
+        place.write("wheel.toml", WHEEL);
+        place.write("wheel.lock", wheel_lock());
+        Self { place, which, recipe: "wheel.toml", tag: unique("smp-image-test/wheel") }
     }
 
     /// Returns a place with [`TINY`], a file to copy, and no lock.

@@ -7,7 +7,7 @@ mod recipes;
 mod refusals;
 mod speaking;
 
-use crate::program::Place;
+use crate::program::{Ended, Place};
 
 /// A recipe that is locked without asking a package index: all of it comes from the distribution.
 const PLAIN: &str = r#"name = "plain"
@@ -30,4 +30,11 @@ fn locked() -> Place {
     place.write("plain.toml", PLAIN);
     let _told = place.run(&["lock", "plain.toml", "--mirror", NOBODY]).fine();
     place
+}
+
+impl Place {
+    /// Runs the program with `arguments` to its end.
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&mut self.program(arguments))
+    }
 }

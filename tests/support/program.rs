@@ -1,8 +1,7 @@
 //! The program as a user starts it: in a folder of its own, with a home of its own and an environment that a test names.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 /// A folder with a recipe in it, beside a home and a folder for temporary files. Removed when it is dropped.
 pub(crate) struct Place {
@@ -56,16 +55,6 @@ impl Place {
         command
     }
 
-    /// Runs the program with `arguments` to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        Ended::of(&mut self.program(arguments))
-    }
-
-    /// Returns `text` with the names that change from run to run taken out.
-    pub(crate) fn plain(&self, text: &str) -> String {
-        text.replace(&self.root.path().display().to_string(), "[PLACE]")
-    }
-
     /// Returns every file below this place with its path, sorted: what a command left behind.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files: Vec<String> = walkdir::WalkDir::new(self.root.path())
@@ -108,17 +97,5 @@ impl Ended {
         }
         assert!(self.err.contains("error: "), "{}", self.err);
         self.err
-    }
-}
-
-/// Waits at most `limit` for `child` to end and returns its exit code; nothing where it still runs.
-pub(crate) fn ends_within(child: &mut Child, limit: Duration) -> Option<i32> {
-    let began = Instant::now();
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) => return Some(status.code().unwrap_or(-1)),
-            None if began.elapsed() > limit => return None,
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::component::{ComponentSeen, Evidence, Sighting, agrees};
 use super::super::finding::{Finding, RuleCode, Severity};
 use super::{Rule, Subject};
+use crate::lock::Origin;
 use crate::plan::Expectation;
 use crate::recipe::Component;
 
@@ -115,12 +116,23 @@ fn missing_parts<'a>(
     seen: &'a ComponentSeen,
 ) -> impl Iterator<Item = Finding> + use<'a> {
     let found: BTreeSet<&str> = seen.seen.iter().map(|sighting| sighting.name.as_str()).collect();
-    // A library may come by wheel or by package; either list may be the one that does not apply to this origin.
-    let lists = [&expectation.distributions, &expectation.packages, &expectation.libraries];
+    // A library may come by wheel or by package; either list may be the one that does not apply to this origin. Libraries must be
+    // there wherever something was installed for them: metadata alone runs nothing.
+    let installed = matches!(
+        expectation.origin,
+        Origin::Apt | Origin::Wheels | Origin::Sdist | Origin::Installer | Origin::Archive
+    );
+    let lists = [
+        (&expectation.distributions, false),
+        (&expectation.packages, false),
+        (&expectation.libraries, installed),
+    ];
+    let any_of =
+        |names: &[String]| names.iter().any(|name| seen.seen.iter().any(|sighting| &sighting.name == name));
     lists
         .into_iter()
-        .filter(move |names| names.iter().any(|name| seen.seen.iter().any(|sighting| &sighting.name == name)))
-        .flatten()
+        .filter(move |(names, must)| *must || any_of(names))
+        .flat_map(|(names, _)| names)
         .filter(move |name| !found.contains(name.as_str()))
         .map(|name| Finding {
             severity: Severity::Error,

@@ -61,6 +61,10 @@ impl Lines {
         (current, total): (u64, u64),
         now: Timestamp,
     ) -> io::Result<()> {
+        // `Retrying in 5 seconds` counts down; once is enough.
+        let status = status
+            .split_once(" in ")
+            .map_or(status, |(word, _)| if word == "Retrying" { word } else { status });
         let news = self.layers.get(id).is_none_or(|before| before != status);
         if !news && !self.throttle.allows(id, now) {
             return Ok(());

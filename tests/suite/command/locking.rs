@@ -1,7 +1,8 @@
 //! Locks: stale ones say why, broken ones say where, and whatever happens the old one is not lost.
 
 use std::os::unix::process::CommandExt as _;
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{NOBODY, PLAIN, locked};
 use crate::program::{Ended, Place};
@@ -151,14 +152,14 @@ fn a_lock_is_the_old_one_or_the_new_one_whenever_the_program_is_killed() {
     let new = place.read("plain.lock");
     let (mut kept, mut replaced) = (0, 0);
     let whole = {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let _told = place.run(&["lock", "plain.toml", "--mirror", NOBODY]).fine();
         began.elapsed()
     };
     for try_ in 0..12_u32 {
         place.write("plain.lock", &old);
         let mut command = place.program(&["lock", "plain.toml", "--mirror", NOBODY]);
-        let mut child = command.process_group(0).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = command.process_group(0).stderr(Stdio::null()).spawn().unwrap();
         // Around the moment in which it writes.
         std::thread::sleep(whole * (94 + try_) / 100);
         child.kill().unwrap();
@@ -179,11 +180,24 @@ fn an_interrupt_ends_a_lock_that_waits_for_a_registry_and_leaves_nothing() {
     // A registry that takes connections and never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mirror = format!("docker.io={}", silent.local_addr().unwrap());
-    let mut child = place.program(&["lock", "plain.toml", "--mirror", &mirror]).spawn().unwrap();
+    let mut command = place.program(&["lock", "plain.toml", "--mirror", &mirror]);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let (_connection, _) = silent.accept().unwrap();
     let killed = std::process::Command::new("/bin/kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
-    let code = crate::program::ends_within(&mut child, Duration::from_secs(5));
+    let code = ends_within(&mut child, Duration::from_secs(5));
     assert_eq!(code, Some(130));
     assert_eq!(place.files(), ["here/plain.toml"]);
+}
+
+/// Waits at most `limit` for `child` to end and returns its exit code; nothing where it still runs.
+fn ends_within(child: &mut Child, limit: Duration) -> Option<i32> {
+    let began = Instant::now();
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return Some(status.code().unwrap_or(-1)),
+            None if began.elapsed() > limit => return None,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }

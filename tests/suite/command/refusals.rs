@@ -46,7 +46,7 @@ fn where_no_engine_answers_every_verb_that_needs_one_says_where_it_looked_and_wh
         &["push", "image", "--to", "registry.test/plain"],
     ] {
         let said = place.run(arguments).failed(9, &["no container engine answers at unix:///", "hint: "]);
-        assert!(place.plain(&said).contains("unix://[PLACE]/no-engine.sock"), "{said}");
+        assert!(said.contains("/no-engine.sock: No such file or directory"), "{said}");
         assert!(said.contains("--host, DOCKER_HOST or --context"), "{said}");
     }
 }
