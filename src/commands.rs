@@ -38,9 +38,11 @@ pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::said(Fault::Machine, format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(async {
+        // Listening begins here, before any work: what comes earlier ends a process that has done nothing yet.
+        let interrupted = interrupts();
         tokio::select! {
             outcome = run(cli, world) => outcome,
-            () = interrupted() => Err(Failure::said(Fault::Interrupted, "interrupted; nothing half-made was left")),
+            () = interrupted => Err(Failure::said(Fault::Interrupted, "interrupted; nothing half-made was left")),
         }
     });
     // Guards that clean up after a dropped build or container run as tasks; they get a moment.
@@ -48,20 +50,27 @@ pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
     outcome
 }
 
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+/// Returns what ends with the first interrupt from now on.
+#[cfg(unix)]
+fn interrupts() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listening = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        match listening {
+            [Ok(mut interrupt), Ok(mut terminate)] => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            },
+            // Where signals cannot be listened to they do what they always do: end the process.
+            _ => std::future::pending().await,
         }
     }
-    #[cfg(not(unix))]
-    {
-        let _either_way_stop = tokio::signal::ctrl_c().await;
-    }
+}
+
+/// Returns what ends with the first interrupt.
+#[cfg(not(unix))]
+async fn interrupts() {
+    let _either_way_stop = tokio::signal::ctrl_c().await;
 }
 
 /// Writes `failure` to standard error: what, where, and last what to do next.

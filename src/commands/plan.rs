@@ -15,12 +15,12 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
         Format::Json => serde_json::to_string_pretty(&prepared.plan)
             .map(|json| format!("{json}\n"))
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
-        Format::Text | Format::Junit => told(&prepared.plan, &prepared.lock.unresolved()),
+        Format::Text | Format::Junit => told(&prepared.plan),
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }
 
-fn told(plan: &Plan, unresolved: &[String]) -> String {
+fn told(plan: &Plan) -> String {
     let mut text = format!("{} for {}\n", plan.recipe, plan.target.platform);
     let instances: Vec<&str> = plan.target.instances.iter().map(|instance| instance.name.as_str()).collect();
     // Writing to a String cannot fail.
@@ -45,10 +45,8 @@ fn told(plan: &Plan, unresolved: &[String]) -> String {
             expectation.version.as_ref().map_or("as the distribution has it".to_owned(), ToString::to_string);
         let _infallible = writeln!(text, "expects {:<20} {version}", expectation.component);
     }
-    for (what, sentences) in [("warning", &plan.warnings[..]), ("unresolved", unresolved)] {
-        for sentence in sentences {
-            let _infallible = writeln!(text, "{what}: {sentence}");
-        }
+    for warning in &plan.warnings {
+        let _infallible = writeln!(text, "warning: {warning}");
     }
     text
 }
