@@ -34,7 +34,7 @@ deny: ## licences, sources and duplicates of the dependencies
 	cargo deny --all-features check bans licenses sources
 
 golden: ## write the generated files anew, then show what changed
-	SMP_IMAGE_GOLDEN=write INSTA_UPDATE=always cargo test --quiet --lib --test suite golden
+	SMP_IMAGE_GOLDEN=write cargo test --quiet --test suite golden
 	INSTA_UPDATE=always cargo test --quiet --lib report
 	@git status --short tests/golden docs
 

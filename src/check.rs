@@ -33,6 +33,7 @@ mod texts;
 pub use component::{ComponentSeen, Evidence, Sighting};
 pub use finding::{Finding, RuleCode, Severity};
 pub use limits::Limits;
+pub(crate) use rules::human;
 pub use rules::{RULES, Rule};
 
 /// What a look into an image found.

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-/// A name of an image as registries know it, normalised (`debian` becomes `docker.io/library/debian`).
-pub use oci_spec::distribution::Reference;
+mod reference;
+
+pub use reference::{BadReference, Reference};
 
 /// A SHA-256 digest, written `sha256:<64 lower-case hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

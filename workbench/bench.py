@@ -19,6 +19,7 @@ WORKBENCH = REPO / "workbench" / "workbench.sh"
 SMP = REPO / "target" / "release" / "smp-image"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 NCCL_VERSIONS = ["2.30.7", "2.29.7"]
+SPACE = 40  # GB; a full disk in the middle would look like a defect
 
 
 def sh(*command: str, env: dict | None = None, cwd: Path | None = None) -> str:
@@ -74,6 +75,10 @@ class Bench:
         print("smp-image  ", sh(str(SMP), "--version").strip())
         print("engine     ", server["Version"], "(containerd image store),", os.cpu_count(), "processors")
         print("buildx     ", sh(self.docker, "buildx", "version", env=self.env).strip())
+
+    def forget(self, *names: str) -> None:
+        """Removes images that were only made to be measured: each keeps gigabytes."""
+        subprocess.run([self.docker, "image", "rm", "--force", *names], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def render(self, recipe: str) -> str:
         """Returns the Dockerfile of a recipe."""
@@ -138,6 +143,7 @@ def unchanged(bench: Bench, runs: int = 9) -> None:
     for _ in range(runs):
         ours.append(timed(*bench.ours("quickstart"), env=bench.env))
         theirs.append(timed(*bench.theirs(dockerfile, "bench/ours:buildx"), env=bench.env))
+    bench.forget("bench/ours:buildx")
     row(f"unchanged build, median of {runs}", statistics.median(ours), statistics.median(theirs), 0.25)
 
 
@@ -146,6 +152,7 @@ def determinism(bench: Bench) -> None:
     digest = [json.loads(sh(*bench.ours("quickstart", "--refresh"), env=bench.env))["image"]["id"] for _ in range(2)]
     dockerfile = bench.folder / "quickstart.Dockerfile"
     theirs = [sh(*bench.theirs(dockerfile, "bench/ours:buildx"), env=bench.env).strip() for _ in range(2)]
+    bench.forget("bench/ours:buildx")
     print("same digest twice from one lock:           smp-image", digest[0] == digest[1],
           "· docker buildx", theirs[0] == theirs[1])
 
@@ -154,11 +161,14 @@ def cold(bench: Bench) -> None:
     """All steps run, downloads come from the caches; then the first container is started, which unpacks what is packed."""
     linear = bench.linear("quickstart")
     sh(*bench.theirs(linear, "bench/linear:warm"), env=bench.env)  # warms the download caches
+    bench.forget("bench/linear:warm")
     sh(*bench.ours("quickstart"), env=bench.env)
     ours = timed(*bench.ours("quickstart", "--no-cache", "--tag", "bench/ours:cold"), env=bench.env)
     ours_first = timed(bench.docker, "run", "--rm", "--network", "none", "bench/ours:cold", "true", env=bench.env)
+    bench.forget("bench/ours:cold")
     theirs = timed(*bench.theirs(linear, "bench/linear:cold", "--no-cache"), env=bench.env)
     theirs_first = timed(bench.docker, "run", "--rm", "--network", "none", "bench/linear:cold", "true", env=bench.env)
+    bench.forget("bench/linear:cold")
     row("cold build, downloads warm, against one linear Dockerfile", ours, theirs, 0.8)
     row("  the same and the first container", ours + ours_first, theirs + theirs_first, 0.8)
 
@@ -167,15 +177,21 @@ def changed(bench: Bench) -> None:
     """Another NCCL, everything else as it was; its wheel is in the download cache of both."""
     recipes = [bench.recipe(version) for version in NCCL_VERSIONS]
     linears = [bench.linear(recipe) for recipe in recipes]
+    # Both start from the same software with another NCCL, fully cached.
+    sh(*bench.ours("quickstart"), env=bench.env)
+    sh(*bench.theirs(bench.linear("quickstart"), "bench/linear:before"), env=bench.env)
+    bench.forget("bench/linear:before")
     for recipe in recipes:
         # Only the stage of NCCL runs, to bring its wheel; the cache of steps is dropped again by the run without cache.
         only = bench.folder / "nccl-only.Dockerfile"
         only.write_text(bench.render(recipe))
         sh(*bench.theirs(only, "bench/nccl:warm", "--target", "nccl"), env=bench.env)
-        sh(bench.docker, "image", "rm", "--force", "bench/nccl:warm", env=bench.env)
+        bench.forget("bench/nccl:warm")
     for index, (recipe, linear) in enumerate(zip(recipes, linears)):
         ours = timed(*bench.ours(recipe, "--tag", f"bench/ours:nccl{index}"), env=bench.env)
+        bench.forget(f"bench/ours:nccl{index}")
         theirs = timed(*bench.theirs(linear, f"bench/linear:nccl{index}"), env=bench.env)
+        bench.forget(f"bench/linear:nccl{index}")
         row(f"NCCL changed to {NCCL_VERSIONS[index]}", ours, theirs, 0.5)
 
 
@@ -198,6 +214,10 @@ def itself(bench: Bench, runs: int = 40) -> None:
 
 
 def main() -> None:
+    free = shutil.disk_usage(REPO).free / 1e9
+    if free < SPACE:
+        sys.exit(f"{free:.0f} GB are free, and images of several GB are built side by side: make room for {SPACE} GB first "
+                 "(workbench/workbench.sh prune)")
     parts = {"unchanged": unchanged, "determinism": determinism, "cold": cold, "changed": changed, "itself": itself}
     wanted = sys.argv[1:] or list(parts)
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=REPO, check=True)

@@ -184,7 +184,7 @@ fn summary(image: &Image) -> ConfigSummary {
 }
 
 /// Returns `bytes` as people read them, in decimal units as registries count.
-pub(super) fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => {

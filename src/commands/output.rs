@@ -25,7 +25,10 @@ pub(super) fn about(image: Subject) -> Report {
 pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Failure> {
     let text = match cli.format {
         Format::Text => {
-            report::text::render(report, report::text::Style { colour: world.color, ..Default::default() })
+            // Colours are for the terminal that shows the report, not for a file that keeps it.
+            let colour = world.color && world.width.is_some();
+            let width = world.width.unwrap_or(report::text::Style::default().width);
+            report::text::render(report, report::text::Style { colour, width })
         }
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,

@@ -16,6 +16,8 @@ pub struct World {
     pub folder: PathBuf,
     /// Whether progress goes to a terminal.
     pub terminal: bool,
+    /// The width of the terminal that results go to, in characters; absent where they go elsewhere.
+    pub width: Option<usize>,
     /// Whether colours are wanted.
     pub color: bool,
     /// Whether only what went wrong is said.
@@ -29,7 +31,8 @@ impl World {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
         let terminal = io::stderr().is_terminal();
         let color = terminal && !env.contains_key("NO_COLOR");
-        Ok(Self { env, folder: std::env::current_dir()?, terminal, color, quiet: false })
+        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        Ok(Self { env, folder: std::env::current_dir()?, terminal, width, color, quiet: false })
     }
 
     /// Returns the environment as the engine's room takes it.

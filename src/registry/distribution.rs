@@ -54,8 +54,7 @@ pub struct PlatformImage {
 /// Answers questions about images in registries.
 ///
 /// Loopback registries are asked directly and over plain HTTP, all others over TLS with the certificates that this machine trusts
-/// (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's store) and through the proxy of the environment. A reference with a mirror
-/// ([`Reference::set_mirror_registry`]) is asked of the mirror.
+/// (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's store) and through the proxy of the environment.
 #[derive(Debug)]
 pub struct Distribution {
     transport: Transport,
@@ -197,9 +196,13 @@ impl Distribution {
     }
 }
 
-/// Returns `reference` by its digest, asked of the same mirror.
+/// Returns what `reference` names by its digest.
 pub(super) fn at(reference: &Reference, digest: Digest) -> Reference {
-    reference.clone_with_digest(digest.to_string())
+    Reference::with_digest(
+        reference.registry().to_owned(),
+        reference.repository().to_owned(),
+        digest.to_string(),
+    )
 }
 
 fn manifest_request(method: Method, reference: &Reference, at_most: usize) -> Request<'static> {

@@ -1,5 +1,7 @@
 //! Text that is safe and short enough for a terminal line: no control characters, sizes and times for people.
 
+pub(super) use crate::check::human as bytes;
+
 use std::time::Duration;
 
 /// Returns `text` on one line without control characters and escape sequences, as a build step may write them.
@@ -51,18 +53,6 @@ pub(crate) fn step(name: &str, width: usize) -> String {
         ),
         width,
     )
-}
-
-/// Returns `bytes` in decimal units, as registries and `docker images` count.
-pub(super) fn bytes(bytes: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = bytes.saturating_mul(10) / unit;
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => format!("{bytes} B"),
-    }
 }
 
 /// Returns a duration as `0.4 s`, `12.3 s`, `4 min 05 s` or `2 h 03 min`.

@@ -187,7 +187,9 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
     let mut lines = vec!["Probes".to_owned()];
     for outcome in outcomes {
         let (word, colour, said) = match &outcome.answer {
-            Answer::Passed { evidence } => ("passed", Colour::Green, line(evidence)),
+            Answer::Passed { evidence } => {
+                ("passed", Colour::Green, short(evidence, style.width.saturating_sub(40).max(20)))
+            }
             Answer::Failed { evidence, .. } => ("failed", Colour::Red, line(evidence)),
             // The words `skipped: no GPU` are a promise: pipelines look for them.
             Answer::Skipped { reason, .. } => {

@@ -13,7 +13,23 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
-    subject.image.layers.iter().enumerate().filter_map(|(at, layer)| judge(at + 1, layer)).collect()
+    let layers = || subject.image.layers.iter().enumerate().map(|(at, layer)| (at + 1, layer));
+    let mut findings: Vec<Finding> = layers().filter_map(|(number, layer)| judge(number, layer)).collect();
+    let zstd: Vec<String> =
+        layers().filter(|(_, layer)| is_zstd(layer)).map(|(number, _)| number.to_string()).collect();
+    findings.extend((!zstd.is_empty()).then(|| Finding {
+        severity: Severity::Info,
+        rule: RuleCode::MediaType,
+        subject: format!("{} {}", if zstd.len() == 1 { "layer" } else { "layers" }, zstd.join(", ")),
+        evidence: "packed with zstd, which EKS and HyperPod take and SageMaker jobs do not".to_owned(),
+        remedy: "build with --for sagemaker where SageMaker shall run it".to_owned(),
+    }));
+    findings
+}
+
+/// Returns whether a layer says that it is packed with zstd, and is.
+fn is_zstd(layer: &Layer) -> bool {
+    layer.codec == Codec::Zstd && layer.described.as_deref().and_then(codec_of) == Some(Codec::Zstd)
 }
 
 fn judge(number: usize, layer: &Layer) -> Option<Finding> {
@@ -48,12 +64,7 @@ fn judge(number: usize, layer: &Layer) -> Option<Finding> {
             "build the image again; runtimes refuse the layer",
         );
     }
-    (codec == Codec::Zstd).then_some(())?;
-    finding(
-        Severity::Info,
-        "it is packed with zstd, which EKS and HyperPod take and SageMaker jobs do not".to_owned(),
-        "push with --for sagemaker where SageMaker shall run it",
-    )
+    None
 }
 
 impl Codec {

@@ -231,9 +231,5 @@ fn url(reference: &Reference, path: &str) -> Result<Url, RegistryError> {
     if url.host_str().is_some_and(is_loopback) {
         url = parse("http")?;
     }
-    if let Some(namespace) = reference.namespace() {
-        // How containerd tells a mirror which registry it stands for.
-        url.query_pairs_mut().append_pair("ns", namespace);
-    }
     Ok(url)
 }

@@ -256,7 +256,10 @@ async fn bytes_of_another_digest_are_a_lie() {
         .respond_with(answer(&manifest(), media_type::DOCKER_MANIFEST))
         .mount(&server)
         .await;
-    let by_digest = reference(&server).clone_with_digest(wanted.to_string());
+    let by_digest = {
+        let named = reference(&server);
+        Reference::with_digest(named.registry().to_owned(), named.repository().to_owned(), wanted.to_string())
+    };
     for error in [
         door().manifest(&by_digest, None).await.unwrap_err(),
         door().resolve(&by_digest, None).await.unwrap_err(),
@@ -326,19 +329,6 @@ async fn what_a_single_image_is_made_for_is_read_from_its_configuration() {
     let arm64: Platform = "linux/arm64".parse().unwrap();
     let error = door.image_for(&reference, arm64, None).await.unwrap_err();
     assert!(error.to_string().contains("not made for linux/arm64; it is made for linux/amd64"), "{error}");
-}
-
-#[tokio::test]
-async fn a_mirror_is_asked_in_the_place_of_the_registry() {
-    let server = MockServer::start().await;
-    Mock::given(path("/v2/library/debian/manifests/trixie-slim"))
-        .and(query_param("ns", "docker.io"))
-        .respond_with(answer(&manifest(), media_type::DOCKER_MANIFEST))
-        .mount(&server)
-        .await;
-    let mut reference: Reference = "debian:trixie-slim".parse().unwrap();
-    reference.set_mirror_registry(server.address().to_string());
-    assert_eq!(door().resolve(&reference, None).await.unwrap().digest, Digest::of(manifest()));
 }
 
 #[tokio::test]
