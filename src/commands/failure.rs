@@ -45,6 +45,9 @@ impl From<EngineError> for Failure {
 /// Returns why the build of `dockerfile` failed, with the lines of it that are meant.
 pub(super) fn of_build(error: EngineError, dockerfile: &str) -> Failure {
     match error {
+        EngineError::Step(step) if says(&step, &["No space left on device"]) => {
+            Failure::said(Fault::Machine, told(&step, dockerfile)).hint(FREE_SPACE)
+        }
         EngineError::Step(step) => {
             let failure = Failure::said(Fault::Build, told(&step, dockerfile));
             advice(&step).into_iter().fold(failure, Failure::hint).hint(PRINTED)
@@ -56,6 +59,9 @@ pub(super) fn of_build(error: EngineError, dockerfile: &str) -> Failure {
         other => other.into(),
     }
 }
+
+/// What helps where the engine has no space.
+const FREE_SPACE: &str = "free space where the engine keeps its data (docker system df, docker system prune), then build again: what was built is in the cache";
 
 /// What helps wherever a Dockerfile is at fault.
 const PRINTED: &str = "the Dockerfile is what `smp-image render` prints";
@@ -89,34 +95,45 @@ fn last_words<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     if said.is_empty() { String::new() } else { format!("\nits last output:{}", said.concat()) }
 }
 
-/// Returns what helps against the faults of a step that are known by their words.
+/// Returns whether the last words of a step hold one of `words`.
+fn says(step: &StepFailure, words: &[&str]) -> bool {
+    let mut lines = step.tail.iter().chain(std::iter::once(&step.message));
+    lines.any(|line| words.iter().any(|word| line.contains(word)))
+}
+
+/// Faults of steps that are known by their words, and what helps against them.
+const ADVICE: &[(&[&str], &str)] = &[
+    (
+        &["DO NOT MATCH THE HASHES", "did NOT match"],
+        "a download is not what was locked: was the lock edited, does an index or a proxy serve other files? If the new file is right, lock again",
+    ),
+    (
+        &[
+            "CERTIFICATE_VERIFY_FAILED",
+            "certificate verify failed",
+            "self-signed certificate",
+            "SSL certificate problem",
+        ],
+        "a server's certificate is not trusted in the build: name your organisation's certificates with --ca-bundle FILE; the classic builder cannot take them, its base image must trust them",
+    ),
+    (
+        &[
+            "Temporary failure resolving",
+            "Temporary failure in name resolution",
+            "Could not resolve host",
+            "Network is unreachable",
+        ],
+        "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)",
+    ),
+    (
+        &["Unable to locate package", "has no installation candidate"],
+        "the base's distribution has no such package: look at [apt] packages and the versions in the recipe",
+    ),
+];
+
+/// Returns what helps against the fault of a step, if it is known by its words.
 fn advice(step: &StepFailure) -> Option<String> {
-    let said = |words: &[&str]| {
-        let mut lines = step.tail.iter().chain(std::iter::once(&step.message));
-        lines.any(|line| words.iter().any(|word| line.contains(word)))
-    };
-    let advice = if said(&["DO NOT MATCH THE HASHES", "did NOT match"]) {
-        "a download is not what was locked: was the lock edited, does an index or a proxy serve other files? If the new file is right, lock again"
-    } else if said(&[
-        "CERTIFICATE_VERIFY_FAILED",
-        "certificate verify failed",
-        "self-signed certificate",
-        "SSL certificate problem",
-    ]) {
-        "a server's certificate is not trusted in the build: name your organisation's certificates with --ca-bundle FILE; the classic builder cannot take them, its base image must trust them"
-    } else if said(&[
-        "Temporary failure resolving",
-        "Temporary failure in name resolution",
-        "Could not resolve host",
-        "Network is unreachable",
-    ]) {
-        "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)"
-    } else if said(&["Unable to locate package", "has no installation candidate"]) {
-        "the base's distribution has no such package: look at [apt] packages and the versions in the recipe"
-    } else {
-        return None;
-    };
-    Some(advice.to_owned())
+    ADVICE.iter().find(|(words, _)| says(step, words)).map(|(_, advice)| (*advice).to_owned())
 }
 
 /// Whose fault an engine's error was, and what helps.
@@ -131,9 +148,7 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
         }
-        EngineError::NoSpace(_) => {
-            (Fault::Machine, hint("free space where the engine keeps its data: docker system prune"))
-        }
+        EngineError::NoSpace(_) => (Fault::Machine, hint(FREE_SPACE)),
         EngineError::Unauthorised { registry, .. } => (
             Fault::Unauthorised,
             vec![format!("log in first: docker login {registry} (Amazon ECR: aws ecr get-login-password)")],
@@ -194,5 +209,58 @@ impl From<UpstreamError> for Failure {
             UpstreamError::NotAsked(_) => Self::said(Fault::Input, message),
             UpstreamError::Nonsense { .. } => Self::said(Fault::Machine, message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCKERFILE: &str = "FROM a\nRUN one && \\\n    two\nCOPY x /\n";
+
+    fn failed(tail: &str) -> Failure {
+        let step = StepFailure {
+            name: "[image 2/3] RUN one &&     two".to_owned(),
+            lines: Some((2, 3)),
+            status: Some(1),
+            tail: tail.lines().map(str::to_owned).collect(),
+            message: "process \"/bin/sh -c one &&     two\" did not complete successfully".to_owned(),
+        };
+        of_build(EngineError::Step(Box::new(step)), DOCKERFILE)
+    }
+
+    #[test]
+    fn a_failed_step_is_told_with_its_lines_and_its_last_words() {
+        let failure = failed("before\n\u{1b}[31mred\u{1b}[0m");
+        assert_eq!(
+            failure.report.to_string(),
+            "a step of the build ended with status 1: [image 2/3] RUN one && two\n\
+             Dockerfile, lines 2 to 3:\n   2 | RUN one && \\\n   3 |     two\n\
+             its last output:\n  before\n  red"
+        );
+        assert_eq!((failure.fault, failure.hints), (Fault::Build, vec![PRINTED.to_owned()]));
+    }
+
+    #[test]
+    fn each_fault_that_is_known_by_its_words_has_its_advice() {
+        for (words, advice) in ADVICE {
+            for word in *words {
+                assert_eq!(failed(&format!("x\nERROR: {word}: y\nz")).hints[0], *advice, "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_finds_no_space_is_the_machines_fault() {
+        let failure = failed("write /a: No space left on device");
+        assert_eq!((failure.fault, failure.hints), (Fault::Machine, vec![FREE_SPACE.to_owned()]));
+    }
+
+    #[test]
+    fn a_refused_dockerfile_is_quoted_at_its_line() {
+        let error = EngineError::Dockerfile { line: 4, message: "no such flag".to_owned() };
+        let failure = of_build(error, DOCKERFILE);
+        assert!(failure.report.to_string().ends_with("   4 | COPY x /"), "{}", failure.report);
+        assert_eq!(failure.fault, Fault::Build);
     }
 }

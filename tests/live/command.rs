@@ -2,6 +2,7 @@
 
 mod building;
 mod failing;
+mod full_disk;
 mod interrupted;
 mod looking;
 mod pushing;

@@ -1,0 +1,80 @@
+//! An engine whose disk is full: a real one, on a file system in memory that is too small.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{TINY, Workshop, mirror};
+use crate::program::Ended;
+use crate::workbench::{Which, variable};
+
+/// An engine of the workbench with its own small disk; it ends, and its disk with it, when this is dropped.
+struct SmallEngine {
+    folder: tempfile::TempDir,
+}
+
+impl SmallEngine {
+    /// Starts an engine that has the base image and about `spare` MiB more.
+    fn start(spare: u32) -> Self {
+        let engine = Self { folder: tempfile::tempdir().unwrap() };
+        let state = engine.state();
+        std::fs::create_dir(&state).unwrap();
+        let size = format!("size={}m", 90 + spare);
+        done(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&state));
+        // What the other engines were unpacked from; `cache/base/NAME.tar` says where.
+        let base = PathBuf::from(variable("SMP_WB_BASE_TAR"));
+        let cache = base.ancestors().nth(2).unwrap();
+        std::os::unix::fs::symlink(cache, state.join("cache")).unwrap();
+        engine.workbench(&["up", "engine26"]);
+        engine
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn workbench(&self, words: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("workbench/workbench.sh");
+        done(Command::new("bash").arg(script).args(words).env("SMP_WORKBENCH", self.state()));
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}", self.state().join("run/engine26/docker.sock").display())
+    }
+}
+
+impl Drop for SmallEngine {
+    fn drop(&mut self) {
+        self.workbench(&["down"]);
+        done(Command::new("umount").arg("--lazy").arg(self.state()));
+    }
+}
+
+fn done(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || std::thread::panicking(), "{command:?}: {said}");
+}
+
+#[test]
+fn an_engine_without_space_is_the_machines_fault_and_what_to_free_is_said() {
+    let engine = SmallEngine::start(60);
+    let workshop = Workshop::tiny(Which::Graph);
+    let build = |dialect: &str| {
+        let mirror = mirror();
+        let words = workshop.words("build", &mirror, &["--quiet", "--dialect", dialect]);
+        Ended::of(workshop.program(&words).env("DOCKER_HOST", engine.address()))
+    };
+    for dialect in ["buildkit", "classic"] {
+        // A step that finds no space where it writes.
+        workshop.place.write("tiny.toml", &format!("{TINY}\n[apt]\npackages = [\"gcc\"]\n"));
+        let _stale = std::fs::remove_file(workshop.place.path("tiny.lock"));
+        build(dialect)
+            .failed(9, &["o space left on device", "hint: free space where the engine keeps its data"]);
+        // Files that do not fit where the engine puts them.
+        workshop.place.write("tiny.toml", TINY);
+        std::fs::remove_file(workshop.place.path("tiny.lock")).unwrap();
+        std::fs::write(workshop.place.path("files/big"), vec![7; 100 << 20]).unwrap();
+        build(dialect).failed(9, &["no space left", "hint: free space where the engine keeps its data"]);
+        std::fs::remove_file(workshop.place.path("files/big")).unwrap();
+    }
+}
