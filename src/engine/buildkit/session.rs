@@ -43,6 +43,8 @@ pub(super) struct Session {
     context: Files,
     secrets: BTreeMap<String, Secret>,
     credentials: Credentials,
+    /// One question for a login at a time: where a helper hangs, BuildKit asks again and again, and each would be waited for.
+    asking: tokio::sync::Mutex<()>,
     sent: AtomicU64,
     /// Why we could not answer: BuildKit would report it in its own, vaguer words.
     fault: Mutex<Option<EngineError>>,
@@ -60,6 +62,7 @@ impl Session {
             context: Files::of(&request.context, request.source_date_epoch.unwrap_or_default())?,
             secrets: request.secrets.clone(),
             credentials,
+            asking: tokio::sync::Mutex::new(()),
             sent: AtomicU64::new(0),
             fault: Mutex::new(None),
         })
@@ -77,6 +80,12 @@ impl Session {
 
     pub(super) fn take_fault(&self) -> Option<EngineError> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Tells BuildKit once more why we could not answer, if we could not.
+    fn check_fault(&self) -> Result<(), Status> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.as_ref().map_or(Ok(()), |error| Err(Status::aborted(error.to_string())))
     }
 
     /// Remembers why we could not answer, and returns what BuildKit is told.
@@ -168,6 +177,8 @@ impl Auth for Service {
         &self,
         request: Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
+        let _turn = self.0.asking.lock().await;
+        self.0.check_fault()?;
         let login = self.0.credentials.login(&request.into_inner().host).await;
         let login = login.map_err(|error| self.0.fail(error))?;
         let Some(login) = login else { return Ok(Response::new(CredentialsResponse::default())) };

@@ -167,5 +167,7 @@ fn a_helper_for_logins_that_is_missing_or_hangs_ends_a_build_and_is_named() {
     with_helpers("nowhere").failed(7, &["`docker-credential-slow`", "is not on the PATH", "hint: "]);
     workshop.place.write("bin/docker-credential-slow", "#!/bin/sh\nexec sleep 611\n");
     crate::workbench::make_executable(&workshop.place.path("bin/docker-credential-slow"));
+    let began = std::time::Instant::now();
     with_helpers("bin").failed(7, &["`docker-credential-slow` did not answer within 30 s", "hint: "]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(45), "{:?}", began.elapsed());
 }
