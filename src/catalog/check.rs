@@ -33,6 +33,9 @@ pub(super) fn check(
     check.no_circle()
 }
 
+/// A row with the range for which it speaks.
+type Speaking<'a> = (&'a VersionRange, &'a dyn Row);
+
 struct Check<'a> {
     catalog: &'a Catalog,
     places: &'a Places,
@@ -129,8 +132,7 @@ impl Check<'_> {
 
     /// Refuses two rows of one table that both say the one thing that the table says of a version.
     fn one_row_for_each_version(&mut self, rows: &[(&'static str, &dyn Row)]) -> Result<(), CatalogError> {
-        let mut said: BTreeMap<(&'static str, String, Component), Vec<(&VersionRange, &dyn Row)>> =
-            BTreeMap::new();
+        let mut said: BTreeMap<_, Vec<Speaking<'_>>> = BTreeMap::new();
         for (table, row) in rows {
             let Some((apart, component, range)) = row.alone_for() else { continue };
             let others = said.entry((table, apart, component)).or_default();
