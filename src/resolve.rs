@@ -3,7 +3,12 @@
 //! [`select`] decides from facts alone and asks nobody. [`lock`] then asks the world for what facts cannot hold: the newest wheels
 //! that fit each other (through `uv`), checksums, the digest of the base image.
 
+mod conflict;
+mod problem;
 mod select;
+mod solve;
+#[cfg(test)]
+mod solver_tests;
 pub mod upstream;
 
 use crate::catalog::Catalog;
