@@ -4,12 +4,18 @@
 //! that fit each other (through `uv`), checksums, the digest of the base image.
 
 mod conflict;
+mod explain;
 mod problem;
+mod question;
+mod repair;
+mod rules;
 mod select;
 mod solve;
+mod solved;
 #[cfg(test)]
 mod solver_tests;
 pub mod upstream;
+mod why;
 
 use crate::catalog::Catalog;
 use crate::lock::{
@@ -18,7 +24,12 @@ use crate::lock::{
 use crate::oci::Platform;
 use crate::recipe::{Component, Recipe, RecipeError, Requirement, Source, Version};
 
+pub use explain::NoFit;
+pub use question::Wishes;
 pub use select::{Choice, Selection, select};
+pub use why::{Ground, Newer, Why, why};
+
+use solved::Solved;
 
 use upstream::{PythonQuestion, Upstream, UpstreamError};
 
@@ -29,10 +40,14 @@ pub enum ResolveError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recipe(RecipeError),
+    /// Something is asked for that no choice of versions could mend.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Impossible(RecipeError),
     /// No versions fit.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    NoFit(RecipeError),
+    NoFit(Box<NoFit>),
     /// The world could not be asked.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -47,9 +62,10 @@ pub async fn lock(
     recipe: &Recipe,
     platform: Platform,
     catalog: &Catalog,
+    wishes: &Wishes,
     upstream: &dyn Upstream,
 ) -> Result<Lock, ResolveError> {
-    let selection = select(source, recipe, catalog)?;
+    let selection = select(source, recipe, catalog, wishes)?;
     let wheels = match selection.python_question(recipe, platform) {
         Some(question) => upstream.python(&question).await?,
         None => Vec::new(),

@@ -106,7 +106,7 @@ fn no_stock_torch(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
 fn environment(recipe: &Recipe, target: &Target) -> Result<Vec<String>, PlanError> {
     let mut warnings = Vec::new();
     for (name, value) in &recipe.image.env {
-        let (name, value) = (name.as_str(), value.as_str());
+        let (name, value) = (name.as_str(), value.get_ref().as_str());
         let asks_rdma = name == "FI_EFA_USE_DEVICE_RDMA" && !matches!(value, "0" | "");
         let without = target.instances.iter().find(|instance| matches!(instance.rdma, Rdma::None));
         if let (true, Some(instance)) = (asks_rdma, without) {

@@ -241,6 +241,19 @@ impl VersionRange {
         Self { written: "*".to_owned(), specifiers: pep440_rs::VersionSpecifiers::empty() }
     }
 
+    /// Returns the range that admits `version` alone.
+    pub fn exactly(version: &Version) -> Self {
+        let written = version.to_string();
+        let only = pep440_rs::VersionSpecifier::equals_version(version.pep440().clone());
+        Self { written, specifiers: only.into() }
+    }
+
+    /// Returns the version that the range names, if it is written as one.
+    pub fn named(&self) -> Option<Version> {
+        let bare = self.written.strip_prefix("==").unwrap_or(&self.written).trim();
+        bare.parse().ok()
+    }
+
     /// Returns the range as PEP 440 specifiers, empty for every version.
     pub fn specifiers(&self) -> String {
         self.specifiers.to_string()

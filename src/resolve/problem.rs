@@ -156,8 +156,8 @@ pub(super) enum Line {
     Instance(String),
     /// `base.image`.
     Base,
-    /// `nodes.driver` or `nodes.image`.
-    Nodes,
+    /// `nodes.driver`.
+    Driver,
     /// One of `precision`.
     Precision(String),
     /// One of `image.env`.

@@ -1,0 +1,120 @@
+//! A solved question: the versions, why each was chosen, what is doubtful about them.
+
+use super::ResolveError;
+use super::explain::{self, origin};
+use super::problem::{Assignment, Line, Problem, Rule, Set, Value};
+use super::question::{Question, Wishes};
+use super::rules::{Posed, pose};
+use super::solve::{all, solve};
+use crate::catalog::{BaseImage, Catalog};
+use crate::recipe::{Component, Recipe, Source, Version};
+
+/// A solved question.
+pub(super) struct Solved {
+    pub(super) posed: Posed,
+    pub(super) solution: Assignment,
+    wishes: Wishes,
+}
+
+impl Solved {
+    /// Solves what `recipe` asks on `base`; where nothing fits, explains why.
+    pub(super) fn of(
+        source: &Source,
+        recipe: &Recipe,
+        catalog: &Catalog,
+        base: &BaseImage,
+        wishes: &Wishes,
+    ) -> Result<Self, ResolveError> {
+        let question = Question::of(recipe, wishes);
+        let posed = pose(&question, catalog, base);
+        match solve(&posed.problem, &all(&posed.problem)) {
+            Ok(solution) => Ok(Self { posed, solution, wishes: question.wishes }),
+            Err(_) => Err(ResolveError::NoFit(Box::new(explain::explain(source, recipe, &question, &posed, catalog)))),
+        }
+    }
+
+    pub(super) fn problem(&self) -> &Problem {
+        &self.posed.problem
+    }
+
+    pub(super) fn value(&self, component: Component) -> Option<&Value> {
+        self.problem().value(&self.solution, component)
+    }
+
+    pub(super) fn version(&self, component: Component) -> Option<&Version> {
+        self.value(component).and_then(Value::version)
+    }
+
+    /// Returns whether the EFA installer that was chosen brings the plugin.
+    pub(super) fn is_bundled(&self, catalog: &Catalog) -> bool {
+        let stated = self.version(Component::Efa).and_then(|version| catalog.efa_release(version));
+        let unstated = self.value(Component::AwsOfiNccl) == Some(&Value::Unstated);
+        unstated || stated.is_some_and(|release| release.plugin.is_some())
+    }
+
+    /// Returns what `rule` leaves of its component under the chosen versions.
+    pub(super) fn leaves(&self, rule: &Rule) -> Set {
+        let place = rule.when.map_or(Some(0), |when| self.solution.get(&when).copied());
+        place.map_or(Set::ALL, |place| rule.allows(place))
+    }
+
+    /// Returns the sentence of the rule that leaves `component` no other version, with its source.
+    pub(super) fn reason(&self, component: Component) -> Option<String> {
+        let domain = self.problem().domains.get(&component)?;
+        let deciding = |rule: &&Rule| {
+            rule.then == Some(component) && rule.when.is_some() && domain.picked(self.leaves(rule)).count() == 1
+        };
+        let rule = self.problem().rules.iter().find(deciding)?;
+        let place = rule.when.and_then(|when| self.solution.get(&when))?;
+        let row = rule.rows.iter().find(|row| row.given.holds(*place))?;
+        let source = row.fact.as_ref().map(|fact| format!(" ({})", fact.source)).unwrap_or_default();
+        Some(format!("{}{source}", row.sentence))
+    }
+
+    /// Returns what a person should know of the chosen versions and may ignore.
+    pub(super) fn warnings(&self, catalog: &Catalog) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for rule in &self.posed.doubts {
+            let broken = match rule.then {
+                None => true,
+                Some(then) => {
+                    self.solution.get(&then).is_some_and(|place| !self.leaves(rule).holds(*place))
+                }
+            };
+            let place = rule.when.and_then(|when| self.solution.get(&when)).copied().unwrap_or_default();
+            let then = rule.then.and_then(|then| self.solution.get(&then)).copied();
+            for row in rule.rows.iter().filter(|row| broken && row.given.holds(place)) {
+                let forbids = then.is_none_or(|then| !row.allows.holds(then));
+                if let (true, Some(fact)) = (forbids, &row.fact) {
+                    warnings.push(format!("{} [{}]", row.sentence, origin(fact)));
+                }
+            }
+        }
+        if self.wishes.allow_unknown {
+            warnings.extend(self.unknown(catalog));
+        }
+        warnings.extend(self.known_issues(catalog));
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    }
+
+    /// Returns a sentence for each version that the catalogue does not know.
+    fn unknown<'a>(&'a self, catalog: &'a Catalog) -> impl Iterator<Item = String> + 'a {
+        let asked = |rule: &&Rule| rule.lines.iter().any(|line| matches!(line, Line::Component(_)));
+        let components = self.problem().rules.iter().filter(asked).filter_map(|rule| rule.then);
+        components.filter_map(|component| {
+            let version = self.version(component)?;
+            let known = catalog.versions(component).contains(version);
+            (!known).then(|| format!("nothing is known of {component} {version}: whether it fits was not judged"))
+        })
+    }
+
+    fn known_issues<'a>(&'a self, catalog: &'a Catalog) -> impl Iterator<Item = String> + 'a {
+        catalog.known_issues.iter().filter_map(|issue| {
+            let version = self.version(issue.component)?;
+            let concerned = issue.versions.admits(version);
+            concerned.then(|| format!("{} {version}: {}; {} [{}]", issue.component, issue.sentence, issue.remedy, origin(&issue.fact)))
+        })
+    }
+}
