@@ -16,6 +16,7 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod why;
 mod workshop;
 mod world;
 
@@ -106,6 +107,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
         Verb::Lock(verb) => lock::run(verb, cli, world).await,
+        Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),

@@ -13,7 +13,7 @@ use toml::Spanned;
 pub use component::{Component, UnknownComponent};
 pub use values::{
     AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
-    Repository, Requirement, Version, VersionRange,
+    Repository, Requirement, Version, VersionRange, package_name,
 };
 
 use crate::oci::{Digest, Reference};

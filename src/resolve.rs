@@ -8,6 +8,7 @@ mod explain;
 mod problem;
 mod question;
 mod repair;
+mod review;
 mod rules;
 mod select;
 mod solve;
@@ -22,10 +23,11 @@ use crate::lock::{
     Artefact, Conda, Lock, LockedComponent, LockedImage, Origin, Pin, PinnedRequirement, RecipeId,
 };
 use crate::oci::Platform;
-use crate::recipe::{Component, Recipe, RecipeError, Requirement, Source, Version};
+use crate::recipe::{Component, Recipe, RecipeError, Requirement, Source, Version, package_name};
 
 pub use explain::NoFit;
 pub use question::Wishes;
+pub use review::review;
 pub use select::{Choice, Selection, select};
 pub use why::{Ground, Newer, Why, why};
 
@@ -157,7 +159,8 @@ async fn lock_component(
     upstream: &dyn Upstream,
     taken: &mut Vec<String>,
 ) -> Result<LockedComponent, ResolveError> {
-    let find = |name: &String| wheels.iter().find(|pinned| same_package(pinned.package(), name));
+    let find =
+        |name: &String| wheels.iter().find(|pinned| package_name(pinned.package()) == package_name(name));
     let own: Vec<PinnedRequirement> = choice.wheels.iter().filter_map(find).cloned().collect();
     taken.extend(own.iter().map(|pinned| pinned.package().to_owned()));
     let leader = choice.leader.as_ref().and_then(find).and_then(PinnedRequirement::version);
@@ -172,7 +175,8 @@ async fn lock_component(
     }
     let version = match (version, choice.leader.as_ref()) {
         (Pin::Unresolved(reason), Some(leader)) => {
-            let compiled = sdists.iter().find(|pinned| same_package(pinned.package(), leader));
+            let compiled =
+                sdists.iter().find(|pinned| package_name(pinned.package()) == package_name(leader));
             compiled.and_then(PinnedRequirement::version).map_or(Pin::Unresolved(reason), Pin::Known)
         }
         (version, _) => version,
@@ -206,12 +210,6 @@ async fn lock_sdist(
         None => choice.range.admits(version),
     };
     Ok(upstream.sdist(package, &admits).await?)
-}
-
-/// Returns whether two names mean the same package: `-`, `_`, `.` and case do not count (PEP 503).
-fn same_package(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
-    plain(a) == plain(b)
 }
 
 impl Selection {

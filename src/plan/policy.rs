@@ -17,6 +17,7 @@ pub(super) fn check(
     known_distribution(lock, catalog)?;
     no_stock_torch(lock, catalog)?;
     let mut warnings = environment(recipe, target)?;
+    warnings.extend(crate::resolve::review(recipe, lock, catalog));
     warnings.extend(lock.unresolved().into_iter().map(|sentence| format!("not locked: {sentence}")));
     Ok(warnings)
 }

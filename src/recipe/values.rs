@@ -153,6 +153,33 @@ text_value!(
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
 );
 
+impl Requirement {
+    /// Returns the name of the package, without extras, as it is written.
+    pub fn package(&self) -> &str {
+        let end = self.0.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+        end.map_or(self.0.as_str(), |end| &self.0[..end])
+    }
+
+    /// Returns the versions that it admits; none where it admits all.
+    pub fn range(&self) -> Option<VersionRange> {
+        let start = self.0.find(['=', '<', '>', '!', '~'])?;
+        self.0.get(start..)?.parse().ok()
+    }
+}
+
+/// Returns the name of a Python package as PEP 503 compares names: lower case, runs of `-`, `_` and `.` as one `-`.
+pub fn package_name(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '-' | '_' | '.' if normal.ends_with('-') => {}
+            '-' | '_' | '.' => normal.push('-'),
+            c => normal.extend(c.to_lowercase()),
+        }
+    }
+    normal
+}
+
 impl ArtefactUrl {
     /// Returns the last part of the path, the name under which the file is kept.
     pub fn file_name(&self) -> &str {
@@ -378,6 +405,11 @@ mod tests {
             assert!(text.parse::<VersionRange>().is_err(), "{text:?}");
             assert!(reference(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn python_names_are_compared_as_pep_503_does() {
+        assert_eq!(package_name("Transformer__Engine.cu12"), "transformer-engine-cu12");
     }
 
     #[test]

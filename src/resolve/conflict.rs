@@ -53,7 +53,11 @@ fn lines(problem: &Problem, rules: &Rules) -> BTreeSet<Line> {
 fn given_up(lines: &BTreeSet<Line>) -> BTreeSet<Line> {
     let ranges: BTreeSet<Line> =
         lines.iter().filter(|line| matches!(line, Line::Component(_))).cloned().collect();
-    if ranges.is_empty() { lines.iter().filter(|line| **line != Line::Base).cloned().collect() } else { ranges }
+    if ranges.is_empty() {
+        lines.iter().filter(|line| **line != Line::Base).cloned().collect()
+    } else {
+        ranges
+    }
 }
 
 fn without(problem: &Problem, rules: &Rules, lines: &BTreeSet<Line>, core: &Rules) -> Rules {

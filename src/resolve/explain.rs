@@ -55,7 +55,11 @@ impl fmt::Display for NoFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [one] => one.fmt(f),
-            many => write!(f, "no versions fit, for {} reasons that have nothing to do with each other", many.len()),
+            many => write!(
+                f,
+                "no versions fit, for {} reasons that have nothing to do with each other",
+                many.len()
+            ),
         }
     }
 }
@@ -93,8 +97,10 @@ pub(super) fn explain(
         .iter()
         .map(|conflict| {
             let others = found.iter().filter(|other| *other != conflict);
-            let others: Vec<Line> =
-                others.flat_map(|other| other.lines.iter().cloned()).filter(|line| !conflict.lines.contains(line)).collect();
+            let others: Vec<Line> = others
+                .flat_map(|other| other.lines.iter().cloned())
+                .filter(|line| !conflict.lines.contains(line))
+                .collect();
             repairs(question, posed, conflict, &others, catalog)
         })
         .collect();
@@ -134,6 +140,9 @@ fn tell(source: &Source, recipe: &Recipe, problem: &Problem, conflict: &Conflict
             help.push("because".to_owned());
             help.extend(many.iter().map(|fact| format!("  - {} [{}]", fact.sentence, fact.origin)));
         }
+    }
+    if unknown(problem, conflict).is_some() {
+        help.push("a version that is newer than the catalogue: --catalog FILE adds what you know of it, --allow-unknown takes it unjudged".to_owned());
     }
     if helps.is_empty() {
         help.push("no change of one line was found that helps".to_owned());
@@ -238,7 +247,9 @@ impl fmt::Display for Edit {
             Self::Drop(component) => write!(f, "take {component} out of [components]"),
             Self::DropInstance(name) => write!(f, "take {name} out of `instances`"),
             Self::TakeBase(image) => write!(f, "base.image = \"{image}\""),
-            Self::TakeDriver(version) => write!(f, "nodes with driver {version} (nodes.driver = \"{version}\")"),
+            Self::TakeDriver(version) => {
+                write!(f, "nodes with driver {version} (nodes.driver = \"{version}\")")
+            }
             Self::Leave(Line::Precision(name)) => write!(f, "take {name} out of `precision`"),
             Self::Leave(Line::Variable(name)) => write!(f, "take {name} out of [image.env]"),
             Self::Leave(Line::Package(text)) => write!(f, "take {text} out of python.packages"),

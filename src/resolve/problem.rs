@@ -38,6 +38,10 @@ impl Set {
         Self(std::array::from_fn(|at| self.0[at] & other.0[at]))
     }
 
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(std::array::from_fn(|at| self.0[at] | other.0[at]))
+    }
+
     pub(super) fn not(self) -> Self {
         Self(self.0.map(|word| !word))
     }
@@ -177,6 +181,26 @@ pub(super) struct Rule {
     pub(super) rows: Vec<Row>,
     /// The lines of the recipe without which the rule would not be there.
     pub(super) lines: Vec<Line>,
+    /// How much it binds.
+    pub(super) binds: Binds,
+}
+
+/// How much a rule binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Binds {
+    /// As much as the confidence of its facts lets it.
+    AsItsFacts,
+    /// It may be broken, with a word: it runs without, but not well.
+    AsAdvice,
+    /// Always: it says what a thing is made of, and nothing better is known.
+    Always,
+}
+
+impl Binds {
+    /// Returns how much a rule binds that may be nothing but advice.
+    pub(super) fn advice(advice: bool) -> Self {
+        if advice { Self::AsAdvice } else { Self::AsItsFacts }
+    }
 }
 
 /// One row of a rule.
@@ -194,25 +218,36 @@ pub(super) struct Row {
 
 impl Rule {
     /// Returns a rule that narrows `then` whatever is chosen.
-    pub(super) fn always(then: Component, allows: Set, sentence: impl Into<String>, fact: Option<Fact>) -> Self {
+    pub(super) fn always(
+        then: Component,
+        allows: Set,
+        sentence: impl Into<String>,
+        fact: Option<Fact>,
+    ) -> Self {
         let row = Row { given: Set::ALL, allows, sentence: sentence.into(), fact };
-        Self { when: None, then: Some(then), rows: vec![row], lines: Vec::new() }
+        Self { when: None, then: Some(then), rows: vec![row], lines: Vec::new(), binds: Binds::AsItsFacts }
     }
 
     /// Returns a rule between two components.
     pub(super) fn between(when: Component, then: Component, rows: Vec<Row>) -> Self {
-        Self { when: Some(when), then: Some(then), rows, lines: Vec::new() }
+        Self { when: Some(when), then: Some(then), rows, lines: Vec::new(), binds: Binds::AsItsFacts }
     }
 
     /// Returns a rule that no choice can keep.
     pub(super) fn never(sentence: impl Into<String>, fact: Option<Fact>) -> Self {
         let row = Row { given: Set::ALL, allows: Set::NONE, sentence: sentence.into(), fact };
-        Self { when: None, then: None, rows: vec![row], lines: Vec::new() }
+        Self { when: None, then: None, rows: vec![row], lines: Vec::new(), binds: Binds::AsItsFacts }
     }
 
     /// Returns the rule as one that is there because of `line`.
     pub(super) fn because_of(mut self, line: Line) -> Self {
         self.lines.push(line);
+        self
+    }
+
+    /// Returns the rule as one that binds so.
+    pub(super) fn binding(mut self, binds: Binds) -> Self {
+        self.binds = binds;
         self
     }
 

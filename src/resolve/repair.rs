@@ -31,12 +31,13 @@ pub(super) fn repairs(
         found.extend(of_line(&alone, line, catalog));
     }
     if conflict.lines.contains(&Line::Base) {
-        let mut bases: Vec<Edit> = other_bases(&alone, catalog).filter(|edit| solves(&alone, edit, catalog)).collect();
+        let mut bases: Vec<Edit> =
+            other_bases(&alone, catalog).filter(|edit| solves(&alone, edit, catalog)).collect();
         bases.truncate(BASES);
         found.extend(bases);
     }
-    let dropped = components(&posed.problem, conflict).into_iter().map(Edit::Drop);
-    if found.len() < 2 {
+    if found.is_empty() {
+        let dropped = components(&posed.problem, conflict).into_iter().map(Edit::Drop);
         found.extend(dropped.filter(|edit| solves(&alone, edit, catalog)));
     }
     found.truncate(SHOWN);
@@ -89,7 +90,8 @@ fn solved(question: &Question, catalog: &Catalog) -> bool {
 /// Returns the components of the recipe that the rules of `conflict` are about.
 fn components(problem: &Problem, conflict: &Conflict) -> Vec<Component> {
     let rules = conflict.rules.iter().filter_map(|at| problem.rules.get(*at));
-    let mut components: Vec<Component> = rules.flat_map(|rule: &Rule| [rule.when, rule.then]).flatten().collect();
+    let mut components: Vec<Component> =
+        rules.flat_map(|rule: &Rule| [rule.when, rule.then]).flatten().collect();
     components.sort_unstable();
     components.dedup();
     components
@@ -101,7 +103,7 @@ fn other_bases<'a>(question: &'a Question, catalog: &'a Catalog) -> impl Iterato
     let mut images: Vec<(bool, &BaseImage)> = catalog
         .images
         .iter()
-        .filter(|image| image.tag.contains(|c: char| c.is_ascii_digit()))
+        .filter(|image| !image.devel && image.tag.contains(|c: char| c.is_ascii_digit()))
         .map(|image| (image.repository.ends_with(&format!("/{here}")), image))
         .collect();
     images.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| other.tag.cmp(&one.tag)));
@@ -114,7 +116,13 @@ fn named(question: &Question, image: &BaseImage) -> Option<Reference> {
     let here = question.base.registry();
     let fits = pattern.split('.').count() == here.split('.').count()
         && pattern.split('.').zip(here.split('.')).all(|(pattern, part)| pattern == "*" || pattern == part);
-    let host = if !pattern.contains('*') { pattern } else if fits { here } else { return None };
+    let host = if !pattern.contains('*') {
+        pattern
+    } else if fits {
+        here
+    } else {
+        return None;
+    };
     let name = format!("{host}/{path}:{}", image.tag);
     let reference: Reference = name.parse().ok()?;
     (reference != question.base).then_some(reference)

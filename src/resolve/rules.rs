@@ -10,7 +10,7 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use super::problem::{Domain, Line, Problem, Row, Rule, Set, Value};
+use super::problem::{Binds, Domain, Line, Problem, Row, Rule, Set, Value};
 use super::question::Question;
 use crate::catalog::{BaseImage, Catalog, Fact};
 use crate::recipe::{Component, Version, VersionRange};
@@ -37,7 +37,7 @@ pub(super) enum Way {
 
 /// Poses `question`, whose base image is `base`.
 pub(super) fn pose(question: &Question, catalog: &Catalog, base: &BaseImage) -> Posed {
-    let mut poser = Poser { question, catalog, base, posed: Posed::default() };
+    let mut poser = Poser { question, catalog, base: whole(catalog, base), posed: Posed::default() };
     poser.domains();
     poser.asked();
     poser.of_base();
@@ -50,22 +50,34 @@ pub(super) fn pose(question: &Question, catalog: &Catalog, base: &BaseImage) -> 
     poser.posed
 }
 
+/// Returns `base` with everything that any SMP release carried under its tag: which one it is now, only the image tells.
+pub(super) fn whole(catalog: &Catalog, base: &BaseImage) -> BaseImage {
+    let mut whole = base.clone();
+    for release in catalog.smp.iter().filter(|release| base.was.contains(&release.version)) {
+        for (component, version) in &release.carries {
+            whole.carries.entry(*component).or_insert_with(|| version.clone());
+        }
+    }
+    whole
+}
+
+/// Everything that rules are made from.
 pub(super) struct Poser<'a> {
     pub(super) question: &'a Question,
     pub(super) catalog: &'a Catalog,
-    pub(super) base: &'a BaseImage,
+    pub(super) base: BaseImage,
     posed: Posed,
 }
 
 impl Poser<'_> {
     /// Returns how `component` comes into the image; none where it does not.
     pub(super) fn way(&self, component: Component) -> Option<Way> {
-        way(self.question, self.base, component)
+        way(self.question, &self.base, component)
     }
 
-    /// Returns the version of `component` that the base carries; where its tag moved, that of the newest SMP release that it was.
+    /// Returns the version of `component` that the base carries.
     pub(super) fn carried(&self, component: Component) -> Option<Version> {
-        carried(self.catalog, self.base, component)
+        self.base.carries.get(&component).cloned()
     }
 
     /// Returns the domain of `component`; empty where it is not in the image.
@@ -76,12 +88,18 @@ impl Poser<'_> {
     /// Adds `rule`, its doubtful rows apart. A rule about a component that is not in the image is none.
     pub(super) fn add(&mut self, rule: Rule) {
         let domains = &self.posed.problem.domains;
-        let there = |component: Option<Component>| component.is_none_or(|component| domains.contains_key(&component));
+        let there =
+            |component: Option<Component>| component.is_none_or(|component| domains.contains_key(&component));
         let narrows = rule.rows.iter().any(|row| !row.given.is_none());
-        if !there(rule.when) || !there(rule.then) || rule.when.is_some() && rule.when == rule.then || !narrows {
+        if !there(rule.when) || !there(rule.then) || rule.when.is_some() && rule.when == rule.then || !narrows
+        {
             return;
         }
-        let sure = |row: &Row| row.fact.as_ref().is_none_or(|fact| fact.confidence.may_fail());
+        let sure = |row: &Row| match rule.binds {
+            Binds::AsItsFacts => row.fact.as_ref().is_none_or(|fact| fact.confidence.may_fail()),
+            Binds::AsAdvice => false,
+            Binds::Always => true,
+        };
         let (sure, doubtful): (Vec<Row>, Vec<Row>) = rule.rows.iter().cloned().partition(sure);
         if !sure.is_empty() {
             self.posed.problem.rules.push(Rule { rows: sure, ..rule.clone() });
@@ -93,8 +111,15 @@ impl Poser<'_> {
 
     fn domains(&mut self) {
         let asked = self.question.asked.keys().copied();
-        let brought = [Component::Python, Component::Pytorch, Component::Cuda, Component::AwsOfiNccl, Component::Driver];
-        let mut components: Vec<Component> = asked.chain(self.base.carries.keys().copied()).chain(brought).collect();
+        let brought = [
+            Component::Python,
+            Component::Pytorch,
+            Component::Cuda,
+            Component::AwsOfiNccl,
+            Component::Driver,
+        ];
+        let mut components: Vec<Component> =
+            asked.chain(self.base.carries.keys().copied()).chain(brought).collect();
         components.sort_unstable();
         components.dedup();
         for component in components {
@@ -107,8 +132,9 @@ impl Poser<'_> {
 
     /// Returns every version of `component` that anything names, newest first.
     fn domain_of(&self, component: Component) -> Domain {
-        let mut versions: Vec<Version> = self.catalog.versions(component);
-        versions.extend(self.base.carries.get(&component).cloned());
+        // Of two forms of one version (12.4 and 12.4.0) the base's own is told.
+        let mut versions: Vec<Version> = self.base.carries.get(&component).cloned().into_iter().collect();
+        versions.extend(self.catalog.versions(component));
         match component {
             Component::Python => versions.push(self.base.os.python.clone()),
             Component::Driver => versions.extend(self.question.driver.clone()),
@@ -116,6 +142,7 @@ impl Poser<'_> {
         }
         if self.question.wishes.allow_unknown {
             versions.extend(self.question.asked.get(&component).and_then(VersionRange::named));
+            versions.extend(self.question.wishes.keep.get(&component).cloned());
         }
         versions.sort_by(|a, b| b.cmp(a));
         let mut values: Vec<Value> = versions.into_iter().map(Value::Version).collect();
@@ -135,7 +162,9 @@ impl Poser<'_> {
                 Value::Absent => false,
             });
             let sentence = format!("the recipe asks for {component} {range}");
-            self.add(Rule::always(*component, admitted, sentence, None).because_of(Line::Component(*component)));
+            self.add(
+                Rule::always(*component, admitted, sentence, None).because_of(Line::Component(*component)),
+            );
         }
     }
 
@@ -144,8 +173,15 @@ impl Poser<'_> {
         for constraint in &self.catalog.constraints {
             for (when, given) in &constraint.when {
                 for (then, needs) in &constraint.needs {
-                    let row = self.row((*when, given), (*then, needs), constraint.because.clone(), &constraint.fact);
-                    self.add(Rule::between(*when, *then, vec![row]));
+                    let row = self.row(
+                        (*when, given),
+                        (*then, needs),
+                        constraint.because.clone(),
+                        &constraint.fact,
+                    );
+                    self.add(
+                        Rule::between(*when, *then, vec![row]).binding(Binds::advice(constraint.advice)),
+                    );
                 }
             }
         }
@@ -216,12 +252,12 @@ fn places_of(domain: &Domain, set: Set) -> Vec<usize> {
 
 /// Returns the values that are `version`, or more exact forms of it: `12.4.1` is like `12.4`.
 pub(super) fn like(domain: &Domain, version: &Version) -> Set {
-    let exact = domain.set(|value| value.version() == Some(version));
-    if !exact.is_none() {
-        return exact;
-    }
     let stated = version.pep440().release();
-    domain.set(|value| value.version().is_some_and(|known| known.pep440().release().starts_with(stated)))
+    domain.set(|value| {
+        let Some(known) = value.version() else { return false };
+        let finer = known.pep440().release();
+        known == version || finer.len() > stated.len() && finer.starts_with(stated)
+    })
 }
 
 /// Returns the values whose major version is that of `version`.

@@ -8,6 +8,7 @@ use crate::recipe::{
     AptPackage, Component, Recipe, RecipeError, Requirement, Source, Version, VersionRange, nearest,
 };
 
+use super::rules::whole;
 use super::{ResolveError, Solved, Wishes};
 
 /// What was decided from facts.
@@ -81,7 +82,7 @@ impl Choice {
 struct Bench<'a> {
     recipe: &'a Recipe,
     catalog: &'a Catalog,
-    base: &'a BaseImage,
+    base: BaseImage,
     solved: Solved,
 }
 
@@ -130,9 +131,10 @@ impl<'a> Bench<'a> {
         }
         let base = base_of(source, recipe, catalog)?;
         for (component, range) in &recipe.components {
-            possible(recipe, catalog, base, *component).map_err(|refusal| refusal.at(source, range.span()))?;
+            possible(recipe, catalog, &base, *component)
+                .map_err(|refusal| refusal.at(source, range.span()))?;
         }
-        let solved = Solved::of(source, recipe, catalog, base, wishes)?;
+        let solved = Solved::of(source, recipe, catalog, &base, wishes)?;
         Ok(Self { recipe, catalog, base, solved })
     }
 }
@@ -146,16 +148,19 @@ fn possible(
 ) -> Result<(), Refusal> {
     let has = |component| recipe.components.contains_key(&component) || base.carries.contains_key(&component);
     let has_torch = has(Component::Pytorch) || has(Component::Smp);
-    let compiled = catalog.packages.iter().any(|packages| packages.component == component && packages.compiled);
+    let compiled =
+        catalog.packages.iter().any(|packages| packages.component == component && packages.compiled);
     match component {
         Component::Os | Component::Driver => Err(Refusal::new(
             format!("{component} cannot be installed into an image"),
             "take it out of [components]: the base decides the distribution, the node the driver (`nodes.driver`)",
         )),
-        Component::AwsOfiNccl if !has(Component::Efa) && !has(Component::AwsOfiNccl) => Err(Refusal::new(
-            "aws-ofi-nccl needs libfabric of AWS's EFA installer",
-            "add `efa = \"*\"` to [components]",
-        )),
+        Component::AwsOfiNccl if !has(Component::Efa) && !base.carries.contains_key(&component) => {
+            Err(Refusal::new(
+                "aws-ofi-nccl needs libfabric of AWS's EFA installer",
+                "add `efa = \"*\"` to [components]",
+            ))
+        }
         _ if compiled && !has_torch => Err(Refusal::new(
             format!("{component} needs PyTorch"),
             "add `pytorch = \"*\"` to [components], or take a base image that carries it",
@@ -259,13 +264,14 @@ fn known_instance(
 }
 
 /// Returns what is known of the recipe's base image.
-pub(super) fn base_of<'a>(
+pub(super) fn base_of(
     source: &Source,
     recipe: &Recipe,
-    catalog: &'a Catalog,
-) -> Result<&'a BaseImage, ResolveError> {
+    catalog: &Catalog,
+) -> Result<BaseImage, ResolveError> {
     let image = &recipe.base.image;
-    catalog.image(image.get_ref()).ok_or_else(|| {
+    let known = catalog.image(image.get_ref()).map(|known| whole(catalog, known));
+    known.ok_or_else(|| {
         let known: Vec<String> =
             catalog.images.iter().map(|image| format!("{}:{}", image.repository, image.tag)).collect();
         ResolveError::Impossible(

@@ -74,7 +74,9 @@ impl Provider<'_> {
     fn of_component(&self, component: Component, place: usize) -> BTreeMap<Component, Set> {
         let mut needs = BTreeMap::new();
         for rule in self.rules().filter(|rule| rule.when == Some(component)) {
-            let Some(then) = rule.then.filter(|then| self.problem.domains.contains_key(then)) else { continue };
+            let Some(then) = rule.then.filter(|then| self.problem.domains.contains_key(then)) else {
+                continue;
+            };
             let allows = rule.allows(place);
             if allows != Set::ALL {
                 needs.entry(then).and_modify(|set: &mut Set| *set = set.and(allows)).or_insert(allows);

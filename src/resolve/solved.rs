@@ -2,7 +2,7 @@
 
 use super::ResolveError;
 use super::explain::{self, origin};
-use super::problem::{Assignment, Line, Problem, Rule, Set, Value};
+use super::problem::{Assignment, Line, Problem, Row, Rule, Set, Value};
 use super::question::{Question, Wishes};
 use super::rules::{Posed, pose};
 use super::solve::{all, solve};
@@ -29,8 +29,20 @@ impl Solved {
         let posed = pose(&question, catalog, base);
         match solve(&posed.problem, &all(&posed.problem)) {
             Ok(solution) => Ok(Self { posed, solution, wishes: question.wishes }),
-            Err(_) => Err(ResolveError::NoFit(Box::new(explain::explain(source, recipe, &question, &posed, catalog)))),
+            Err(_) => Err(ResolveError::NoFit(Box::new(explain::explain(
+                source, recipe, &question, &posed, catalog,
+            )))),
         }
+    }
+
+    /// Takes `solution` as the answer to what `posed` asks, whether it keeps every rule or not.
+    pub(super) fn given(posed: Posed, solution: Assignment, wishes: Wishes) -> Self {
+        Self { posed, solution, wishes }
+    }
+
+    /// Returns the sentences of the rules that the versions break.
+    pub(super) fn broken(&self) -> Vec<String> {
+        self.told(&self.posed.problem.rules)
     }
 
     pub(super) fn problem(&self) -> &Problem {
@@ -62,7 +74,9 @@ impl Solved {
     pub(super) fn reason(&self, component: Component) -> Option<String> {
         let domain = self.problem().domains.get(&component)?;
         let deciding = |rule: &&Rule| {
-            rule.then == Some(component) && rule.when.is_some() && domain.picked(self.leaves(rule)).count() == 1
+            rule.then == Some(component)
+                && rule.when.is_some()
+                && domain.picked(self.leaves(rule)).count() == 1
         };
         let rule = self.problem().rules.iter().find(deciding)?;
         let place = rule.when.and_then(|when| self.solution.get(&when))?;
@@ -73,30 +87,35 @@ impl Solved {
 
     /// Returns what a person should know of the chosen versions and may ignore.
     pub(super) fn warnings(&self, catalog: &Catalog) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for rule in &self.posed.doubts {
-            let broken = match rule.then {
-                None => true,
-                Some(then) => {
-                    self.solution.get(&then).is_some_and(|place| !self.leaves(rule).holds(*place))
-                }
-            };
-            let place = rule.when.and_then(|when| self.solution.get(&when)).copied().unwrap_or_default();
-            let then = rule.then.and_then(|then| self.solution.get(&then)).copied();
-            for row in rule.rows.iter().filter(|row| broken && row.given.holds(place)) {
-                let forbids = then.is_none_or(|then| !row.allows.holds(then));
-                if let (true, Some(fact)) = (forbids, &row.fact) {
-                    warnings.push(format!("{} [{}]", row.sentence, origin(fact)));
-                }
-            }
-        }
+        let mut warnings = self.told(&self.posed.doubts);
         if self.wishes.allow_unknown {
             warnings.extend(self.unknown(catalog));
         }
-        warnings.extend(self.known_issues(catalog));
         warnings.sort();
         warnings.dedup();
         warnings
+    }
+
+    /// Returns the sentences of those of `rules` that the versions break, each with its source.
+    fn told(&self, rules: &[Rule]) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for rule in rules {
+            let given = match rule.when {
+                Some(when) => self.solution.get(&when).copied(),
+                None => Some(0),
+            };
+            let then = rule.then.map(|then| self.solution.get(&then).copied());
+            // A component without a version breaks nothing.
+            let (Some(given), None | Some(Some(_))) = (given, then) else { continue };
+            let forbids = |row: &&Row| {
+                row.given.holds(given) && then.flatten().is_none_or(|place| !row.allows.holds(place))
+            };
+            sentences.extend(rule.rows.iter().filter(forbids).map(|row| match &row.fact {
+                Some(fact) => format!("{} [{}]", row.sentence, origin(fact)),
+                None => row.sentence.clone(),
+            }));
+        }
+        sentences
     }
 
     /// Returns a sentence for each version that the catalogue does not know.
@@ -106,15 +125,8 @@ impl Solved {
         components.filter_map(|component| {
             let version = self.version(component)?;
             let known = catalog.versions(component).contains(version);
-            (!known).then(|| format!("nothing is known of {component} {version}: whether it fits was not judged"))
-        })
-    }
-
-    fn known_issues<'a>(&'a self, catalog: &'a Catalog) -> impl Iterator<Item = String> + 'a {
-        catalog.known_issues.iter().filter_map(|issue| {
-            let version = self.version(issue.component)?;
-            let concerned = issue.versions.admits(version);
-            concerned.then(|| format!("{} {version}: {}; {} [{}]", issue.component, issue.sentence, issue.remedy, origin(&issue.fact)))
+            (!known)
+                .then(|| format!("nothing is known of {component} {version}: whether it fits was not judged"))
         })
     }
 }

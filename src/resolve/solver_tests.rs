@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::conflict::{conflicts, minimal};
-use super::problem::{Assignment, Domain, Line, Problem, Row, Rule, Set, Value};
+use super::problem::{Assignment, Binds, Domain, Line, Problem, Row, Rule, Set, Value};
 use super::solve::{Rules, all, solve};
 use crate::recipe::Component;
 
@@ -30,7 +30,13 @@ fn rule() -> impl Strategy<Value = Rule> {
             if when.is_none() {
                 rows.iter_mut().for_each(|row| row.given = Set::ALL);
             }
-            Rule { when, then, rows, lines: line.map(Line::Component).into_iter().collect() }
+            Rule {
+                when,
+                then,
+                rows,
+                lines: line.map(Line::Component).into_iter().collect(),
+                binds: Binds::Always,
+            }
         },
     )
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::conflict::minimal;
-use super::explain::reason;
+use super::explain::{origin, reason};
 use super::problem::{Line, Problem, Rule, Set, Value};
 use super::question::place;
 use super::select::base_of;
@@ -23,8 +23,10 @@ pub struct Why {
     pub because: Vec<Ground>,
     /// What keeps out the next newer version; absent where the chosen one is the newest that is known.
     pub newer: Option<Newer>,
-    /// The version that the base image or the lock at hand has, if that is why no newer one was looked for.
+    /// Whether the base image or the lock at hand has it, so that no newer one was looked for.
     pub preferred: bool,
+    /// What is known to go wrong with it, and what helps.
+    pub issues: Vec<String>,
 }
 
 /// One reason.
@@ -58,7 +60,7 @@ pub fn why(
     component: Component,
 ) -> Result<Option<Why>, ResolveError> {
     let base = base_of(source, recipe, catalog)?;
-    let solved = Solved::of(source, recipe, catalog, base, wishes)?;
+    let solved = Solved::of(source, recipe, catalog, &base, wishes)?;
     let Some(value) = solved.value(component) else { return Ok(None) };
     let asker = Asker { source, recipe, solved: &solved };
     let problem = solved.problem();
@@ -69,7 +71,18 @@ pub fn why(
         Some(Newer { version: version.to_string(), because: asker.excluding(component, place) })
     });
     let preferred = problem.preferred.get(&component).is_some_and(|places| places.contains(&at));
-    Ok(Some(Why { component, chosen: value.to_string(), because: asker.grounds(component), newer, preferred }))
+    let known = catalog.known_issues.iter().filter(|issue| {
+        issue.component == component && value.version().is_some_and(|version| issue.versions.admits(version))
+    });
+    let issues = known.map(|issue| format!("{} {} [{}]", issue.sentence, issue.remedy, origin(&issue.fact)));
+    Ok(Some(Why {
+        component,
+        chosen: value.to_string(),
+        because: asker.grounds(component),
+        newer,
+        preferred,
+        issues: issues.collect(),
+    }))
 }
 
 struct Asker<'a> {
@@ -87,7 +100,11 @@ impl Asker<'_> {
             let leaves = self.solved.leaves(rule);
             let excludes = excluded(problem, component, leaves);
             if excludes > 0 {
-                grounds.extend(self.told(rule).into_iter().map(|ground| (!rule.is_line(), Ground { excludes, ..ground })));
+                grounds.extend(
+                    self.told(rule)
+                        .into_iter()
+                        .map(|ground| (!rule.is_line(), Ground { excludes, ..ground })),
+                );
             }
         }
         grounds.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.excludes.cmp(&one.excludes)));
@@ -112,7 +129,8 @@ impl Asker<'_> {
 
     /// Returns the value of the component that `rule` looks at, as a set; everything where it looks at none.
     fn given(&self, rule: &Rule) -> Set {
-        rule.when.map_or(Set::ALL, |when| self.solved.solution.get(&when).map_or(Set::ALL, |at| Set::of([*at])))
+        rule.when
+            .map_or(Set::ALL, |when| self.solved.solution.get(&when).map_or(Set::ALL, |at| Set::of([*at])))
     }
 
     fn told(&self, rule: &Rule) -> Vec<Ground> {

@@ -17,13 +17,17 @@ const FIXED_BY_SMP: &[Component] = &[
 impl Poser<'_> {
     /// Adds what the base carries, and the version of Python that its distribution has.
     pub(super) fn of_base(&mut self) {
-        for (component, version) in &self.base.carries {
+        for (component, version) in &self.base.carries.clone() {
             // Another installer may run over the one that is there.
             if *component == Component::Efa {
                 continue;
             }
-            let carried = like(&self.domain(*component), version);
-            let sentence = format!("the base image carries {component} {version}");
+            let domain = self.domain(*component);
+            let releases = self.moved().filter_map(|release| release.carries.get(component));
+            let carried = releases
+                .chain([version])
+                .fold(Set::NONE, |set, version| set.or(domain.set(|value| value.version() == Some(version))));
+            let sentence = format!("the base image carries {component} {}", super::listed(&domain, carried));
             let fact = Some(self.base.fact.clone());
             self.add(Rule::always(*component, carried, sentence, fact).because_of(Line::Base));
         }
@@ -36,13 +40,25 @@ impl Poser<'_> {
         }
     }
 
+    /// Returns the SMP releases that the base's tag was, if it moved.
+    fn moved(&self) -> impl Iterator<Item = &SmpRelease> {
+        self.catalog.smp.iter().filter(|release| self.base.was.contains(&release.version))
+    }
+
     /// Adds what each SMP release is made of, where SMP comes from its conda channel or its image does not say which release it is.
     pub(super) fn of_smp(&mut self) {
         if self.way(Component::Smp).is_none() {
             return;
         }
         let releases = self.domain(Component::Smp);
-        for component in FIXED_BY_SMP {
+        let parts: Vec<Component> = match self.way(Component::Smp) {
+            // Another EFA installer may run over the one that is there.
+            Some(Way::Carried) => {
+                self.base.carries.keys().copied().filter(|part| *part != Component::Efa).collect()
+            }
+            _ => FIXED_BY_SMP.to_vec(),
+        };
+        for component in &parts {
             let parts = self.domain(*component);
             let row = |release: &SmpRelease| {
                 let part = release.carries.get(component)?;

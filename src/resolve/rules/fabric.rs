@@ -1,9 +1,9 @@
 //! The network: EFA installers, the plugin that some of them bring, and which NCCL speaks with which plugin.
 
 use super::{Poser, Way, like};
-use crate::catalog::{EfaRelease, Fact, NcclAbi, PluginAbi};
+use crate::catalog::{EfaRelease, NcclAbi, PluginAbi};
 use crate::recipe::{Component, Version};
-use crate::resolve::problem::{Line, Row, Rule, Set, Value};
+use crate::resolve::problem::{Binds, Line, Row, Rule, Set, Value};
 
 impl Poser<'_> {
     pub(super) fn of_fabric(&mut self) {
@@ -37,24 +37,30 @@ impl Poser<'_> {
         if !self.question.wishes.allow_unknown {
             return;
         }
-        let listed = efa.set(|value| value.version().is_some_and(|version| self.catalog.efa_release(version).is_some()));
+        let listed = efa
+            .set(|value| value.version().is_some_and(|version| self.catalog.efa_release(version).is_some()));
         let sentence = "an EFA installer that the catalogue does not know has no checksum to verify it by";
-        self.add(Rule::always(Component::Efa, Set::NONE.not().and(listed), sentence, None));
+        self.add(Rule::always(Component::Efa, listed, sentence, None));
     }
 
     /// Installers know some distributions and forget others.
     fn distribution(&mut self) {
-        let os = &self.base.os;
+        let os = self.base.os.clone();
         let (efa, here) = (self.domain(Component::Efa), self.carried_efa());
         let rows: Vec<_> = self.catalog.os_support.iter().collect();
         for support in rows {
-            if support.component != Component::Efa || support.os.id != os.id || support.os.version != os.version {
+            if support.component != Component::Efa
+                || support.os.id != os.id
+                || support.os.version != os.version
+            {
                 continue;
             }
             let runs = efa.within(&support.versions);
             let allows = runs.not().and(here.not()).not();
-            let sentence =
-                format!("EFA installers support {} {} only in versions {}", os.id, os.version, support.versions);
+            let sentence = format!(
+                "EFA installers support {} {} only in versions {}",
+                os.id, os.version, support.versions
+            );
             let fact = Some(support.fact.clone());
             self.add(Rule::always(Component::Efa, allows, sentence, fact).because_of(Line::Base));
         }
@@ -74,12 +80,16 @@ impl Poser<'_> {
             let given = like(&efa, &release.version);
             let bundles = first.as_ref().is_some_and(|first| release.version >= *first);
             let (allows, sentence) = match release.plugin.as_ref().map(|plugin| plugin.parse::<Version>()) {
-                Some(Ok(version)) => {
-                    (like(&plugin, &version), format!("EFA installer {} brings aws-ofi-nccl {version}", release.version))
-                }
+                Some(Ok(version)) => (
+                    like(&plugin, &version),
+                    format!("EFA installer {} brings aws-ofi-nccl {version}", release.version),
+                ),
                 _ if bundles => (
                     unstated,
-                    format!("EFA installer {} brings an aws-ofi-nccl whose version its notes do not state", release.version),
+                    format!(
+                        "EFA installer {} brings an aws-ofi-nccl whose version its notes do not state",
+                        release.version
+                    ),
                 ),
                 _ if asked => (
                     sources,
@@ -94,7 +104,7 @@ impl Poser<'_> {
             Row { given, allows, sentence, fact: Some(release.fact.clone()) }
         };
         let rows = self.catalog.efa.iter().map(row).collect();
-        self.add(Rule::between(Component::Efa, Component::AwsOfiNccl, rows));
+        self.add(Rule::between(Component::Efa, Component::AwsOfiNccl, rows).binding(Binds::Always));
     }
 
     /// Returns the first installer that brings the plugin.
@@ -105,7 +115,10 @@ impl Poser<'_> {
 
     /// An installer that brings the plugin must not meet an image that has its own.
     fn second_plugin(&mut self) {
-        let (Some(plugin), Some(first)) = (self.carried(Component::AwsOfiNccl), self.first_with_plugin()) else { return };
+        let (Some(plugin), Some(first)) = (self.carried(Component::AwsOfiNccl), self.first_with_plugin())
+        else {
+            return;
+        };
         let efa = self.domain(Component::Efa);
         let brings = efa.set(|value| value.version().is_some_and(|version| *version >= first));
         let here = self.carried_efa();
@@ -150,10 +163,10 @@ impl Poser<'_> {
                     "aws-ofi-nccl {} was tested with NCCL {range}; a newer NCCL falls back to an older interface",
                     known.aws_ofi_nccl
                 ),
-                fact: Some(Fact { confidence: crate::catalog::Confidence::Inferred, ..known.fact.clone() }),
+                fact: Some(known.fact.clone()),
             })
         };
         let rows = self.catalog.plugin_abi.iter().filter_map(tested).collect();
-        self.add(Rule::between(Component::AwsOfiNccl, Component::Nccl, rows));
+        self.add(Rule::between(Component::AwsOfiNccl, Component::Nccl, rows).binding(Binds::AsAdvice));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Poser, Way, like, same_major};
 use crate::catalog::{PytorchRelease, TransformerEngineRelease};
-use crate::recipe::{Component, Version, VersionRange};
+use crate::recipe::{Component, Version, VersionRange, package_name};
 use crate::resolve::problem::{Line, Row, Rule, Set, Value};
 
 impl Poser<'_> {
@@ -90,7 +90,10 @@ impl Poser<'_> {
                 Some(Row {
                     given,
                     allows: parts.within(range),
-                    sentence: format!("Transformer Engine from {} on {verb} {component} {range}", release.version),
+                    sentence: format!(
+                        "Transformer Engine from {} on {verb} {component} {range}",
+                        release.version
+                    ),
                     fact: Some(release.fact.clone()),
                 })
             };
@@ -145,15 +148,17 @@ impl Poser<'_> {
     fn own_packages(&mut self) {
         for requirement in &self.question.packages {
             let line = Line::Package(requirement.as_str().to_owned());
-            let Some(owner) = self.catalog.packages.iter().find(|packages| {
-                crate::recipe::same_package(&packages.leader, requirement.name())
-            }) else {
+            let name = package_name(requirement.package());
+            let Some(owner) =
+                self.catalog.packages.iter().find(|packages| package_name(&packages.leader) == name)
+            else {
                 continue;
             };
             let component = owner.component;
             let has_smp = self.way(Component::Smp).is_some();
             if component == Component::Pytorch && has_smp {
-                let sentence = "SMP v2 is AWS's own build of PyTorch, and a stock wheel of torch silently replaces it";
+                let sentence =
+                    "SMP v2 is AWS's own build of PyTorch, and a stock wheel of torch silently replaces it";
                 let release = self.catalog.smp.first().map(|release| release.fact.clone());
                 self.add(Rule::never(sentence, release).because_of(line));
                 continue;

@@ -1,9 +1,9 @@
 //! What the target decides: the GPUs of its instances, their network, the driver of the nodes, number formats.
 
 use super::Poser;
-use crate::catalog::{CudaDriver, GpuCode, Instance, Rdma};
+use crate::catalog::{CudaDriver, GpuCode, Instance, Precision, Rdma};
 use crate::recipe::Component;
-use crate::resolve::problem::{Line, Row, Rule, Set};
+use crate::resolve::problem::{Binds, Line, Row, Rule, Set};
 
 /// Components whose code for GPUs is compiled by others, so that what they left out cannot be added here.
 const COMPILED: &[Component] = &[
@@ -78,12 +78,9 @@ impl Poser<'_> {
                         instance.gpu
                     ),
                 };
-                let mut fact = code.fact.clone();
-                if runs == Runs::Jit {
-                    fact.confidence = crate::catalog::Confidence::Inferred;
-                }
-                let row = Row { given, allows: concerned.not(), sentence, fact: Some(fact) };
-                let rule = Rule { when, then: Some(*component), rows: vec![row], lines: Vec::new() };
+                let row = Row { given, allows: concerned.not(), sentence, fact: Some(code.fact.clone()) };
+                let binds = Binds::advice(runs == Runs::Jit);
+                let rule = Rule { when, then: Some(*component), rows: vec![row], lines: Vec::new(), binds };
                 self.add(rule.because_of(Line::Instance(instance.name.clone())));
             }
         }
@@ -99,35 +96,49 @@ impl Poser<'_> {
             // Without a version there is nothing to compare, and an absent plugin is another rule's business.
             allows = allows.not().and(domain.set(|value| value.version().is_some())).not();
             let rule = Rule::always(needs.component, allows, needs.because.clone(), Some(needs.fact.clone()));
-            self.add(rule.because_of(Line::Instance(instance.name.clone())));
+            self.add(
+                rule.binding(Binds::advice(needs.advice)).because_of(Line::Instance(instance.name.clone())),
+            );
         }
         if instance.efa == 0 && self.way(Component::Efa).is_some() {
             let sentence = format!("{} has no EFA device: NCCL uses sockets there", instance.name);
-            let mut fact = instance.fact.clone();
-            fact.confidence = crate::catalog::Confidence::Inferred;
-            let rule = Rule::always(Component::Efa, Set::NONE, sentence, Some(fact));
-            self.add(rule.because_of(Line::Instance(instance.name.clone())));
+            let rule = Rule::always(Component::Efa, Set::NONE, sentence, Some(instance.fact.clone()));
+            self.add(rule.binding(Binds::AsAdvice).because_of(Line::Instance(instance.name.clone())));
         }
     }
 
     /// A number format needs a GPU that has it, and a CUDA that knows it.
     fn precision(&mut self, instance: &Instance) {
         for name in &self.question.precision {
-            let Some(format) = self.catalog.precisions.iter().find(|format| format.format == *name) else { continue };
-            let has = instance.sm >= format.from_sm && format.to_sm.is_none_or(|newest| instance.sm <= newest);
-            let line = Line::Precision(name.clone());
-            if !has {
+            let rows: Vec<&Precision> =
+                self.catalog.precisions.iter().filter(|format| format.format == *name).collect();
+            let fits = |format: &&&Precision| {
+                instance.sm >= format.from_sm && format.to_sm.is_none_or(|newest| instance.sm <= newest)
+            };
+            let because = |rule: Rule| {
+                rule.because_of(Line::Precision(name.clone()))
+                    .because_of(Line::Instance(instance.name.clone()))
+            };
+            let Some(format) = rows.iter().find(fits) else {
                 let sentence = format!(
-                    "{name} needs compute capability {} or higher, and {} ({}) has {}",
-                    dotted(format.from_sm), instance.name, instance.gpu, dotted(instance.sm)
+                    "{name} does not run on {} ({}, compute capability {}): {}",
+                    instance.name,
+                    instance.gpu,
+                    dotted(instance.sm),
+                    rows.iter().map(|format| format.because.as_str()).collect::<Vec<_>>().join("; ")
                 );
-                let rule = Rule::never(sentence, Some(format.fact.clone())).because_of(line);
-                self.add(rule.because_of(Line::Instance(instance.name.clone())));
-            } else if let Some(range) = &format.cuda {
-                let allows = self.domain(Component::Cuda).within(range);
-                let sentence = format!("{name} on {} needs CUDA {range}", instance.gpu);
-                let rule = Rule::always(Component::Cuda, allows, sentence, Some(format.fact.clone())).because_of(line);
-                self.add(rule.because_of(Line::Instance(instance.name.clone())));
+                let fact = rows.first().map(|format| format.fact.clone());
+                self.add(because(Rule::never(sentence, fact)));
+                continue;
+            };
+            for (component, range) in &format.needs {
+                let allows = self.domain(*component).within(range);
+                self.add(because(Rule::always(
+                    *component,
+                    allows,
+                    format.because.clone(),
+                    Some(format.fact.clone()),
+                )));
             }
         }
     }
@@ -141,7 +152,8 @@ impl Poser<'_> {
                 "with {RDMA}=1 libfabric ends the process on an EFA device without RDMA, and {} has such (fi_efa(7)): it belongs to the job that runs on other instances",
                 instance.name
             );
-            let rule = Rule::never(sentence, Some(instance.fact.clone())).because_of(Line::Variable(RDMA.to_owned()));
+            let rule = Rule::never(sentence, Some(instance.fact.clone()))
+                .because_of(Line::Variable(RDMA.to_owned()));
             self.add(rule.because_of(Line::Instance(instance.name.clone())));
         }
     }

@@ -62,9 +62,13 @@ impl Bench<'_> {
 
     pub(super) fn smp(&self, range: &VersionRange) -> Result<Choice, Refusal> {
         let version = self.chosen(Component::Smp)?;
-        let release = self.catalog.smp.iter().find(|release| release.version == *version).ok_or_else(|| {
-            Refusal::new(format!("nothing is known of SMP {version}"), "its parts are in no release notes")
-        })?;
+        let release =
+            self.catalog.smp.iter().find(|release| release.version == *version).ok_or_else(|| {
+                Refusal::new(
+                    format!("nothing is known of SMP {version}"),
+                    "its parts are in no release notes",
+                )
+            })?;
         let part = |component| release.carries.get(&component).map(ToString::to_string).unwrap_or_default();
         let build = format!(
             "pytorch={}=sm_py{}_cuda{}_*",
@@ -75,7 +79,8 @@ impl Bench<'_> {
         let package =
             build.parse().map_err(|_| Refusal::new(format!("`{build}` is no conda package"), ""))?;
         let channels = self.catalog.smp_channels.clone();
-        let mut choice = Choice::new(Component::Smp, range, Origin::Conda, self.reason(Component::Smp, &release.fact));
+        let mut choice =
+            Choice::new(Component::Smp, range, Origin::Conda, self.reason(Component::Smp, &release.fact));
         choice.version = Some(version.clone());
         choice.conda = Some(smp_conda(&channels, package));
         if let Some(tool) = self.catalog.archives.iter().find(|archive| archive.component == Component::Smp) {
@@ -100,7 +105,8 @@ impl Bench<'_> {
                 "a user's catalogue can add one (`--catalog`)",
             )
         })?;
-        let mut choice = Choice::new(component, range, Origin::Archive, self.reason(component, &archive.fact));
+        let mut choice =
+            Choice::new(component, range, Origin::Archive, self.reason(component, &archive.fact));
         choice.version = Some(version.clone());
         choice.artefacts.push(of_archive(archive));
         Ok(choice)
@@ -160,7 +166,9 @@ impl Bench<'_> {
 
     /// Returns why this version of `component`: the rule that leaves no other, else that it is the newest that fits.
     fn reason(&self, component: Component, fact: &Fact) -> String {
-        self.solved.reason(component).unwrap_or_else(|| format!("newest that fits everything else ({})", fact.source))
+        self.solved
+            .reason(component)
+            .unwrap_or_else(|| format!("newest that fits everything else ({})", fact.source))
     }
 }
 
@@ -171,7 +179,9 @@ fn pinned(component: Component, version: &Version) -> VersionRange {
         Component::Cudnn if version.pep440().release().len() < 4 => Some(version.release(3)),
         _ => None,
     };
-    prefix.and_then(|prefix| format!("=={prefix}.*").parse().ok()).unwrap_or_else(|| VersionRange::exactly(version))
+    prefix
+        .and_then(|prefix| format!("=={prefix}.*").parse().ok())
+        .unwrap_or_else(|| VersionRange::exactly(version))
 }
 
 /// Returns the specifiers of both.
