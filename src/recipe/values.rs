@@ -281,6 +281,35 @@ impl VersionRange {
         bare.parse().ok()
     }
 
+    /// Returns the range in words: `2.17.1 or newer`, `12 to below 13`.
+    pub fn spoken(&self) -> String {
+        let parts: Vec<&str> = self.written.split(',').map(str::trim).collect();
+        if let [from, until] = parts.as_slice()
+            && let (Some(from), Some(until)) = (from.strip_prefix(">="), until.strip_prefix('<'))
+        {
+            return match until.strip_prefix('=') {
+                Some(until) => format!("{from} to {until}"),
+                None => format!("{from} to below {until}"),
+            };
+        }
+        let word = |part: &&str| {
+            for (sign, before, after) in [
+                (">=", "", " or newer"),
+                ("<=", "", " or older"),
+                ("==", "", ""),
+                ("!=", "not ", ""),
+                ("<", "older than ", ""),
+                (">", "newer than ", ""),
+            ] {
+                if let Some(version) = part.strip_prefix(sign) {
+                    return format!("{before}{}{after}", version.trim());
+                }
+            }
+            if *part == "*" { "any version".to_owned() } else { (*part).to_owned() }
+        };
+        parts.iter().map(word).collect::<Vec<_>>().join(" and ")
+    }
+
     /// Returns the range as PEP 440 specifiers, empty for every version.
     pub fn specifiers(&self) -> String {
         self.specifiers.to_string()
@@ -393,6 +422,22 @@ mod tests {
         assert!(!range.admits(&"2.9.0".parse().unwrap()));
         let exact: VersionRange = "1.36.0".parse().unwrap();
         assert!(!exact.admits(&"1.36.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_range_can_be_said_in_words() {
+        for (range, words) in [
+            (">=2.17.1", "2.17.1 or newer"),
+            (">=12,<13", "12 to below 13"),
+            (">=1.0.6,<=2.3.3", "1.0.6 to 2.3.3"),
+            (">=2.0.6,<=2.5.8,!=2.1.0", "2.0.6 or newer and 2.5.8 or older and not 2.1.0"),
+            ("==2.21.5", "2.21.5"),
+            ("<1.43", "older than 1.43"),
+            ("2.8", "2.8"),
+            ("*", "any version"),
+        ] {
+            assert_eq!(range.parse::<VersionRange>().unwrap().spoken(), words);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::problem::{Line, Problem};
+use super::problem::{Line, Problem, Rule};
 use super::solve::{Rules, all, solve};
 
 /// A conflict: rules that cannot all be kept, none of which can be left out.
@@ -14,17 +14,42 @@ pub(super) struct Conflict {
     pub(super) lines: BTreeSet<Line>,
 }
 
-/// Returns the conflicts of `problem` that share no asked-for range, the first found first; none where it has a solution.
+/// Returns the conflicts of `problem` that are independent, the first found first; none where it has a solution.
+///
+/// Two conflicts are independent where no line but the base and the instances takes part in both: mending one line could otherwise
+/// settle both.
 pub(super) fn conflicts(problem: &Problem) -> Vec<Conflict> {
     let mut left = all(problem);
-    let mut found = Vec::new();
+    let mut found: Vec<Conflict> = Vec::new();
+    let mut taken: BTreeSet<Line> = BTreeSet::new();
     while let Err(suspects) = solve(problem, &left) {
         let rules = minimal(problem, suspects);
         let lines = lines(problem, &rules);
         left = without(problem, &left, &given_up(&lines), &rules);
-        found.push(Conflict { rules, lines });
+        let own = lines.iter().filter(|line| !matches!(line, Line::Base | Line::Instance(_)));
+        let own: Vec<Line> = own.cloned().collect();
+        if found.is_empty() || !own.iter().any(|line| taken.contains(line)) {
+            taken.extend(own);
+            let rules = clearer(problem, rules);
+            found.push(Conflict { lines: self::lines(problem, &rules), rules });
+        }
     }
     found
+}
+
+/// Adds the ranges that leave fewer rows of a table to tell: `SMP 2.8.0 is made with …` instead of a row for each SMP.
+fn clearer(problem: &Problem, core: Rules) -> Rules {
+    let mut clearer = core.clone();
+    for rule in core.iter().filter_map(|at| problem.rules.get(*at)) {
+        let Some(when) = rule.when else { continue };
+        let narrows = |line: &Rule| {
+            line.is_line()
+                && line.then == Some(when)
+                && rule.rows.iter().any(|row| row.given.and(line.allows(0)).is_none())
+        };
+        clearer.extend((0..problem.rules.len()).filter(|at| narrows(&problem.rules[*at])));
+    }
+    clearer
 }
 
 /// Returns a minimal subset of `suspects` that has no solution either.

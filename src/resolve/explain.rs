@@ -92,7 +92,11 @@ pub(super) fn explain(
     posed: &Posed,
     catalog: &Catalog,
 ) -> NoFit {
-    let found = conflicts(&posed.problem);
+    let mut found = conflicts(&posed.problem);
+    let first = |conflict: &Conflict| {
+        conflict.lines.iter().filter_map(|line| place(recipe, line).0).map(|span| span.start).min()
+    };
+    found.sort_by_key(|conflict| first(conflict));
     let helps: Vec<Vec<Edit>> = found
         .iter()
         .map(|conflict| {

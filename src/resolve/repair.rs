@@ -1,7 +1,7 @@
 //! What helps against a conflict: changes of one line, each proven by solving the changed question.
 
 use super::conflict::Conflict;
-use super::problem::{Line, Problem, Rule, Value};
+use super::problem::{Line, Problem, Rule, Set, Value};
 use super::question::{Edit, Question};
 use super::rules::{Posed, pose};
 use super::solve::{all, solve};
@@ -65,16 +65,33 @@ fn of_line(question: &Question, line: &Line, catalog: &Catalog) -> Option<Edit> 
     solves(question, &edit, catalog).then_some(edit)
 }
 
-/// Returns the version that `component` takes when nothing is asked of it.
+/// Returns the version nearest to what is asked of `component` with which everything else can stay.
 fn another_version(question: &Question, component: Component, catalog: &Catalog) -> Option<Edit> {
     let mut freed = question.clone();
     freed.give_up(&Line::Component(component));
     let base = catalog.image(&freed.base)?;
-    let posed = pose(&freed, catalog, base);
-    let solution = solve(&posed.problem, &all(&posed.problem)).ok()?;
-    let Value::Version(version) = posed.problem.value(&solution, component)?.clone() else { return None };
-    let edit = Edit::Take(component, version);
-    solves(question, &edit, catalog).then_some(edit)
+    let mut posed = pose(&freed, catalog, base);
+    let domain = posed.problem.domains.get(&component)?.clone();
+    let asked = question.asked.get(&component)?;
+    let place = |value: &Value| value.version().is_some_and(|version| asked.admits(version));
+    let asked = domain.values().iter().position(place).unwrap_or_default();
+    let mut places: Vec<usize> = (0..domain.values().len()).collect();
+    let doubtful = |place: &usize| {
+        let of_it = posed.doubts.iter().filter(|rule| rule.then == Some(component) && rule.when.is_none());
+        of_it.fold(Set::ALL, |left, rule| left.and(rule.allows(0))).not().holds(*place)
+    };
+    places.sort_by_key(|place| (doubtful(place), place.abs_diff(asked)));
+    for place in places {
+        let Some(version) = domain.values().get(place).and_then(Value::version) else { continue };
+        posed.problem.rules.push(Rule::always(component, Set::of([place]), "", None));
+        let fits = solve(&posed.problem, &all(&posed.problem)).is_ok();
+        posed.problem.rules.pop();
+        let edit = Edit::Take(component, version.clone());
+        if fits && solves(question, &edit, catalog) {
+            return Some(edit);
+        }
+    }
+    None
 }
 
 fn solves(question: &Question, edit: &Edit, catalog: &Catalog) -> bool {

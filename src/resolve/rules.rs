@@ -161,6 +161,12 @@ impl Poser<'_> {
                 Value::Unstated => range.is_any(),
                 Value::Absent => false,
             });
+            // CUDA and cuDNN number their packages more finely than people name their releases.
+            let finer = matches!(component, Component::Cuda | Component::Cudnn) && admitted.is_none();
+            let admitted = match range.named() {
+                Some(version) if finer => like(&domain, &version),
+                _ => admitted,
+            };
             let sentence = format!("the recipe asks for {component} {range}");
             self.add(
                 Rule::always(*component, admitted, sentence, None).because_of(Line::Component(*component)),

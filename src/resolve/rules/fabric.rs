@@ -58,8 +58,10 @@ impl Poser<'_> {
             let runs = efa.within(&support.versions);
             let allows = runs.not().and(here.not()).not();
             let sentence = format!(
-                "EFA installers support {} {} only in versions {}",
-                os.id, os.version, support.versions
+                "EFA installers support {} {} only where they are {}",
+                os.id,
+                os.version,
+                support.versions.spoken()
             );
             let fact = Some(support.fact.clone());
             self.add(Rule::always(Component::Efa, allows, sentence, fact).because_of(Line::Base));
@@ -146,7 +148,8 @@ impl Poser<'_> {
                 allows,
                 sentence: format!(
                     "aws-ofi-nccl {} speaks versions {} of NCCL's network interface, which that NCCL does not",
-                    known.aws_ofi_nccl, known.net
+                    known.aws_ofi_nccl.spoken(),
+                    known.net
                 ),
                 fact: Some(known.fact.clone()),
             }
@@ -160,8 +163,9 @@ impl Poser<'_> {
                 given: plugin.within(&known.aws_ofi_nccl),
                 allows: nccl.set(|value| value.version().is_none_or(|version| *version <= newest)),
                 sentence: format!(
-                    "aws-ofi-nccl {} was tested with NCCL {range}; a newer NCCL falls back to an older interface",
-                    known.aws_ofi_nccl
+                    "aws-ofi-nccl {} was tested with NCCL {}; a newer NCCL falls back to an older interface",
+                    known.aws_ofi_nccl.spoken(),
+                    range.spoken()
                 ),
                 fact: Some(known.fact.clone()),
             })

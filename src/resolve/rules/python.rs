@@ -63,7 +63,7 @@ impl Poser<'_> {
             Some(Row {
                 given: like(&torch, &release.version),
                 allows: python.within(range),
-                sentence: format!("PyTorch {} needs Python {range}", release.version),
+                sentence: format!("PyTorch {} needs Python {}", release.version, range.spoken()),
                 fact: Some(release.fact.clone()),
             })
         };
@@ -91,8 +91,9 @@ impl Poser<'_> {
                     given,
                     allows: parts.within(range),
                     sentence: format!(
-                        "Transformer Engine from {} on {verb} {component} {range}",
-                        release.version
+                        "Transformer Engine from {} on {verb} {component} {}",
+                        release.version,
+                        range.spoken()
                     ),
                     fact: Some(release.fact.clone()),
                 })

@@ -34,7 +34,7 @@ impl Poser<'_> {
         let row = |known: &CudaDriver| Row {
             given: cuda.within(&known.cuda),
             allows: driver.within(&known.driver),
-            sentence: format!("CUDA {} needs a driver {}", known.cuda, known.driver),
+            sentence: format!("CUDA {} needs driver {}", known.cuda.spoken(), known.driver.spoken()),
             fact: Some(known.fact.clone()),
         };
         let rows = self.catalog.cuda_driver.iter().map(row).collect();
@@ -50,12 +50,20 @@ impl Poser<'_> {
         }
     }
 
-    /// Every compiled component must hold code that the GPU can run.
+    /// Every compiled component must hold code that the GPU can run; of versions that nobody looked into, that is unknown.
     fn gpu_code(&mut self, instance: &Instance) {
         for component in COMPILED {
             let domain = self.domain(*component);
             let rows: Vec<&GpuCode> =
                 self.catalog.gpu_code.iter().filter(|code| code.component == *component).collect();
+            let Some(first) = rows.first() else { continue };
+            let looked_into = rows.iter().fold(Set::NONE, |set, code| set.or(domain.within(&code.versions)));
+            let sentence = format!(
+                "whether this {component} holds code for sm_{} ({}) is not known",
+                instance.sm, instance.gpu
+            );
+            let rule = Rule::always(*component, looked_into, sentence, Some(first.fact.clone()));
+            self.add(rule.binding(Binds::AsAdvice).because_of(Line::Instance(instance.name.clone())));
             for code in rows {
                 let concerned = domain.within(&code.versions);
                 // What holds for one CUDA only is judged where that CUDA is chosen.
@@ -68,11 +76,13 @@ impl Poser<'_> {
                     Runs::Native => continue,
                     Runs::Jit => format!(
                         "{component} {} has no code for sm_{} ({}): the driver compiles its PTX when a process starts",
-                        code.versions, instance.sm, instance.gpu
+                        code.versions.spoken(),
+                        instance.sm,
+                        instance.gpu
                     ),
                     Runs::No => format!(
                         "{component} {} holds code for {} and not for sm_{} ({})",
-                        code.versions,
+                        code.versions.spoken(),
                         shown(code),
                         instance.sm,
                         instance.gpu

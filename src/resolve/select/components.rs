@@ -135,7 +135,7 @@ impl Bench<'_> {
             choice.sdists.push(packages.leader.clone());
             return Ok(choice);
         }
-        choice.asks.push(requirement(&packages.leader, &narrowed(&pinned, range))?);
+        choice.asks.push(requirement(&packages.leader, &narrowed(&pinned, range, version))?);
         choice.wheels.push(packages.leader.clone());
         for wheel in &packages.wheels {
             // Packages of one release share their version only where they are compiled together.
@@ -184,8 +184,11 @@ fn pinned(component: Component, version: &Version) -> VersionRange {
         .unwrap_or_else(|| VersionRange::exactly(version))
 }
 
-/// Returns the specifiers of both.
-fn narrowed(pinned: &VersionRange, range: &VersionRange) -> String {
+/// Returns the specifiers of both; those of `range` only where they are as fine as the version.
+fn narrowed(pinned: &VersionRange, range: &VersionRange, version: &Version) -> String {
+    if !range.admits(version) {
+        return pinned.specifiers();
+    }
     let both = [pinned.specifiers(), range.specifiers()];
     let both: Vec<&str> = both.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     both.join(",")
