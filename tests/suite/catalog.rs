@@ -205,3 +205,15 @@ fn each_smp_release_has_a_row_and_an_image() {
         assert!(meant, "{name} is not known as SMP {}", release.version);
     }
 }
+
+#[test]
+fn the_facts_that_the_documentation_shows_are_a_file_of_facts() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalog.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let catalog = Catalog::with_own(vec![Source::new("docs/catalog.md", block)]).unwrap();
+        assert!(!catalog.own().additions.is_empty() && !catalog.overrides().is_empty());
+    }
+}

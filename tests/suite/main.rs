@@ -7,6 +7,7 @@
 
 mod architecture;
 mod catalog;
+mod catalog_texts;
 mod command;
 mod dockerfiles;
 mod errors;
