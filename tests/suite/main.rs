@@ -16,4 +16,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod templates;
