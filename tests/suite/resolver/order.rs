@@ -97,8 +97,7 @@ pub(super) fn orders(catalog: &Catalog) -> impl Strategy<Value = Order> + use<> 
     let formats: Vec<String> = catalog.precisions.iter().map(|row| row.format.clone()).collect();
     let range = |component: Component| {
         let versions: Vec<String> = catalog.versions(component).iter().map(ToString::to_string).collect();
-        let one = if versions.is_empty() { vec!["1.0.0".to_owned()] } else { versions };
-        (select(one), 0_u8..8).prop_map(move |(version, form)| {
+        (select(versions), 0_u8..8).prop_map(move |(version, form)| {
             let range = match form {
                 0 => version,
                 1 => format!(">={version}"),
@@ -108,8 +107,9 @@ pub(super) fn orders(catalog: &Catalog) -> impl Strategy<Value = Order> + use<> 
             (component, range)
         })
     };
+    let known = |component: &&Component| !catalog.versions(**component).is_empty();
     let one_of_each: Vec<_> =
-        ASKED.iter().map(|component| prop::option::weighted(0.35, range(*component))).collect();
+        ASKED.iter().filter(known).map(|component| prop::option::weighted(0.25, range(*component))).collect();
     let maybe = |values: &[&str]| {
         prop::option::weighted(0.15, select(values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()))
     };
@@ -126,11 +126,23 @@ pub(super) fn orders(catalog: &Catalog) -> impl Strategy<Value = Order> + use<> 
         |(base, instances, components, (driver, precision, variable, package))| Order {
             base,
             instances: instances.into_iter().collect(),
-            components: components.into_iter().flatten().collect(),
+            components: possible(components.into_iter().flatten().collect()),
             driver,
             precision: precision.into_iter().collect(),
             variables: variable.into_iter().collect(),
             packages: package.into_iter().collect(),
         },
     )
+}
+
+/// Leaves out what cannot be without another component, so that a recipe is about versions.
+fn possible(mut components: BTreeMap<Component, String>) -> BTreeMap<Component, String> {
+    let has = |components: &BTreeMap<Component, String>, component| components.contains_key(&component);
+    if !has(&components, Component::Pytorch) && !has(&components, Component::Smp) {
+        components.remove(&Component::FlashAttn);
+    }
+    if !has(&components, Component::Efa) {
+        components.remove(&Component::AwsOfiNccl);
+    }
+    components
 }
