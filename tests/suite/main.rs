@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod catalog;
+mod catalog_texts;
 mod command;
 mod dockerfiles;
 mod errors;
