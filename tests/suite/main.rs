@@ -18,4 +18,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod templates;
