@@ -1,11 +1,15 @@
 //! The facts of the field, loaded from `catalog/*.toml` and checked: releases, artefacts, instances, what base images carry.
 
+mod apt;
+mod builds;
 mod facts;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use apt::{Apt, AptArchive};
+pub use builds::{Compile, Minutes};
 pub use facts::{
     ApiRange, Archive, BaseImage, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease, Fact, Gpu,
     GpuCode, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName, OsSupport,
@@ -26,6 +30,8 @@ const FILES: &[(&str, &str)] = &[
     ("images.toml", include_str!("../catalog/images.toml")),
     ("packages.toml", include_str!("../catalog/packages.toml")),
     ("archives.toml", include_str!("../catalog/archives.toml")),
+    ("apt.toml", include_str!("../catalog/apt.toml")),
+    ("builds.toml", include_str!("../catalog/builds.toml")),
     ("releases.toml", include_str!("../catalog/releases.toml")),
     ("pytorch.toml", include_str!("../catalog/pytorch.toml")),
     ("abi.toml", include_str!("../catalog/abi.toml")),
@@ -89,6 +95,10 @@ pub struct Catalog {
     pub gpus: Vec<Gpu>,
     /// Where the images of SMP are.
     pub smp_registries: Vec<SmpRegistry>,
+    /// Where the packages of distributions come from.
+    pub apt: Vec<Apt>,
+    /// What compiling costs.
+    pub compile: Vec<Compile>,
     /// Conda channels of SMP, the first wins.
     pub smp_channels: Vec<ArtefactUrl>,
     /// The Python package index that is asked where the user names no other.
@@ -129,6 +139,8 @@ struct Wire {
     image: Vec<BaseImage>,
     packages: Vec<Packages>,
     archive: Vec<Archive>,
+    apt: Vec<Apt>,
+    compile: Vec<Compile>,
     #[serde(rename = "release")]
     releases: Vec<Release>,
     #[serde(rename = "pytorch")]
@@ -187,6 +199,8 @@ impl Catalog {
             whole.image.extend(part.image);
             whole.packages.extend(part.packages);
             whole.archive.extend(part.archive);
+            whole.apt.extend(part.apt);
+            whole.compile.extend(part.compile);
             whole.releases.extend(part.releases);
             whole.pytorch.extend(part.pytorch);
             whole.nccl_abi.extend(part.nccl_abi);
@@ -233,6 +247,8 @@ impl Catalog {
             images: wire.image,
             packages: wire.packages,
             archives: wire.archive,
+            apt: wire.apt,
+            compile: wire.compile,
             releases: wire.releases,
             pytorch: wire.pytorch,
             nccl_abi: wire.nccl_abi,
