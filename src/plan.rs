@@ -6,6 +6,7 @@ mod error;
 mod expect;
 mod image;
 mod options;
+mod pinned;
 mod policy;
 mod python;
 mod stage;
@@ -22,8 +23,9 @@ use crate::recipe::{Component, Name, Recipe, Version};
 pub use error::PlanError;
 pub use image::ImageRef;
 pub use options::{BadMirror, Mirror, Options};
+pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
+    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName,
     StartsFrom, Step, UserCopy, Variable, Work,
 };
 pub use target::{PlannedInstance, Target};

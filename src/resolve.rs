@@ -3,6 +3,7 @@
 //! [`select`] decides from facts alone and asks nobody. [`lock`] then asks the world for what facts cannot hold: the newest wheels
 //! that fit each other (through `uv`), checksums, the digest of the base image.
 
+mod asking;
 mod conflict;
 mod explain;
 mod hold;
@@ -24,7 +25,7 @@ use crate::recipe::RecipeError;
 
 pub use explain::NoFit;
 pub use hold::{Moves, Renewal};
-pub use locking::{Locked, lock, pin};
+pub use locking::{Locked, lock, pin, without_gone};
 pub use question::Wishes;
 pub use review::review;
 pub use select::{Choice, Selection, select};

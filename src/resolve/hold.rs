@@ -61,9 +61,17 @@ impl Renewal<'_> {
         if self.moves == Moves::Everything {
             return Vec::new();
         }
-        let beyond = self.old.into_iter().flat_map(|old| old.python.iter().chain(&old.build));
+        let beyond = self.old.into_iter().flat_map(|old| &old.python);
         let of_components = self.kept().flat_map(|locked| locked.wheels.iter().chain(&locked.sdists));
         beyond.chain(of_components).cloned().collect()
+    }
+
+    /// Returns the Python packages that build others, which stay at their versions where they still fit.
+    pub(super) fn preferred_to_build(&self) -> Vec<PinnedRequirement> {
+        if self.moves == Moves::Everything {
+            return Vec::new();
+        }
+        self.old.map(|old| old.build.clone()).unwrap_or_default()
     }
 
     /// Returns what was known of `image` before; whether that is an answer or only the last resort is for [`Self::asks_images`].
