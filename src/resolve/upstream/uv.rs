@@ -49,7 +49,9 @@ async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result
     // uv keeps the versions of the file that it renews, where they still fit.
     let folder = tempfile::tempdir().map_err(failed)?;
     let renewed = folder.path().join("pylock.toml");
-    std::fs::write(&renewed, preferences(&question.preferred)).map_err(failed)?;
+    if !question.preferred.is_empty() {
+        std::fs::write(&renewed, preferences(&question.preferred)).map_err(failed)?;
+    }
     let mut command = tokio::process::Command::new(uv);
     command.args(["pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", "--no-annotate"]);
     command.args(["--python-version", &question.python.to_string(), "--python-platform", &target.platform()]);
