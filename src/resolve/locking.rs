@@ -23,6 +23,14 @@ pub struct Locked {
     pub notes: Vec<String>,
 }
 
+/// Returns why a pin stays open, without what this machine says of its network.
+fn for_everybody(error: &UpstreamError) -> String {
+    match error {
+        UpstreamError::Unreachable { .. } => OUT_OF_REACH.to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Everything that locking looks at.
 struct Locking<'a> {
     catalog: &'a Catalog,
@@ -174,7 +182,11 @@ impl Locking<'_> {
             (Ok((digest, size)), None) => (Pin::Known(digest), size),
             (Err(_), Some(stated)) => (Pin::Known(stated), None),
             (Err(error), None) => {
-                let reason = error.reason();
+                // Who asks registries says it for everybody.
+                let reason = match error {
+                    UpstreamError::Unreachable { reason, .. } => reason,
+                    other => other.to_string(),
+                };
                 if let Some(known) = at_hand {
                     self.notes.push(format!("the digest of {image} stays as it was: {reason}"));
                     return known.clone();
@@ -212,10 +224,10 @@ impl Locking<'_> {
                 Ok(found) => Pin::Known(found),
                 Err(error) => match at_hand.map(|known| &known.found) {
                     Some(known) => {
-                        self.notes.push(format!("{} stays as it was: {}", package.asked, error.reason()));
+                        self.notes.push(format!("{} stays as it was: {error}", package.asked));
                         known.clone()
                     }
-                    None => Pin::Unresolved(error.reason()),
+                    None => Pin::Unresolved(for_everybody(&error)),
                 },
             };
         }
@@ -273,7 +285,7 @@ impl Locking<'_> {
         let (archives, snapshot) =
             known.ok_or_else(|| format!("the archive of {} {} is not in the catalogue", os.id, os.version))?;
         let question = AptQuestion { archives, snapshot, arch: self.platform.arch, names };
-        let found = self.upstream.apt(&question).await.map_err(|error| error.reason())?;
+        let found = self.upstream.apt(&question).await.map_err(|error| for_everybody(&error))?;
         Ok(found.into_iter().map(|package| (package.name.clone(), package)).collect())
     }
 

@@ -121,14 +121,3 @@ pub enum UpstreamError {
         reason: String,
     },
 }
-
-impl UpstreamError {
-    /// Returns why a pin stays open, as it stands in a lock: for everybody who reads it, not for this machine on this day.
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Unreachable { reason, .. } => reason.clone(),
-            Self::NotAsked(why) => why.clone(),
-            other => other.to_string(),
-        }
-    }
-}

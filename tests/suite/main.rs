@@ -17,3 +17,4 @@ mod program;
 mod registry;
 mod resolve;
 mod templates;
+mod texts;

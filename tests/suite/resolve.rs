@@ -203,3 +203,52 @@ fn a_changed_recipe_makes_the_lock_stale_and_says_so() {
     let arm: Platform = "linux/arm64".parse().unwrap();
     assert!(matches!(lock.freshness(&source, arm), Freshness::Stale(_)));
 }
+
+#[test]
+fn the_same_answers_in_another_order_give_the_same_bytes() {
+    for recipe in builtin::all() {
+        let source = of_builtin(recipe.name);
+        let text = |shuffled| {
+            let upstream = FakeUpstream { shuffled, ..FakeUpstream::default() };
+            lock(&source, &upstream).unwrap().to_text()
+        };
+        assert_eq!(text(false), text(true), "{}", recipe.name);
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_stays_as_the_lock_at_hand_has_it() {
+    let source = of_builtin("smp-2.8-from-parts");
+    let old = lock(&source, &FakeUpstream::default()).unwrap();
+    let down = FakeUpstream { registry_out_of_reach: true, ..FakeUpstream::default() };
+    let renewal = Renewal { old: Some(&old), moves: Moves::Everything, allow_unknown: false };
+    let kept = renewed(&source, &renewal, &down).unwrap();
+    assert_eq!(kept.base, old.base);
+    assert_eq!(kept.apt, old.apt);
+    assert_eq!(kept.component(Component::Smp).unwrap().conda, old.component(Component::Smp).unwrap().conda);
+    let offline = renewed(&source, &Renewal { old: Some(&old), ..Renewal::default() }, &Offline).unwrap();
+    assert_eq!(offline.components, old.components, "offline keeps what is at hand");
+    assert_eq!((offline.base, offline.apt), (old.base, old.apt));
+    let nothing = lock(&source, &down).unwrap();
+    assert!(nothing.unresolved().iter().any(|open| open.contains("conda package pytorch=2.5.1")));
+}
+
+#[test]
+fn packages_of_the_distribution_are_pinned_and_only_a_component_that_moves_asks_for_its_own_again() {
+    let source = of_builtin("quickstart");
+    let mut old = lock(&source, &FakeUpstream::default()).unwrap();
+    assert!(old.apt.iter().all(|package| package.version.known().is_some()));
+    for package in &mut old.apt {
+        package.version = Pin::Known("0.1".parse().unwrap());
+    }
+    let renewal =
+        Renewal { old: Some(&old), moves: Moves::These([Component::Python].into()), allow_unknown: false };
+    let new = renewed(&source, &renewal, &FakeUpstream::default()).unwrap();
+    let moved: Vec<&str> = new
+        .apt
+        .iter()
+        .filter(|package| package.version.to_string() != "0.1")
+        .map(|package| package.name.as_str())
+        .collect();
+    assert_eq!(moved, ["python3"]);
+}
