@@ -171,7 +171,9 @@ pub const EVERYTHING: &str = "*";
 
 /// `smp-image plan`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan my.toml --offline")]
+#[command(
+    after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan my.toml --offline"
+)]
 pub struct PlanVerb {
     /// The recipe.
     #[command(flatten)]

@@ -114,7 +114,9 @@ pub enum Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// A later tool's.
-    #[error("{origin} was written by a newer smp-image: it has lock format {found}; this one reads format {VERSION}.{REVISION}")]
+    #[error(
+        "{origin} was written by a newer smp-image: it has lock format {found}; this one reads format {VERSION}.{REVISION}"
+    )]
     Newer {
         /// The file.
         origin: String,
@@ -122,7 +124,9 @@ pub enum LockError {
         found: String,
     },
     /// An earlier tool's.
-    #[error("{origin} has lock format {found} of an older smp-image; this one reads format {VERSION}.{REVISION}")]
+    #[error(
+        "{origin} has lock format {found} of an older smp-image; this one reads format {VERSION}.{REVISION}"
+    )]
     Older {
         /// The file.
         origin: String,

@@ -29,8 +29,8 @@ pub use image::ImageRef;
 pub use options::{BadMirror, Mirror, Options};
 pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName,
-    StartsFrom, Step, UserCopy, Variable, Work,
+    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
+    UserCopy, Variable, Work,
 };
 pub use target::{PlannedInstance, Target};
 

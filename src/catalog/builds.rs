@@ -43,8 +43,9 @@ impl Catalog {
     /// Returns how long compiling `component` with `jobs` compilers may take: between the report with the fewest compilers that are
     /// no fewer, and the one with the most that are no more. Nothing where there is no report.
     pub fn compile_minutes(&self, component: Component, jobs: u64) -> Option<Minutes> {
-        let timed =
-            || self.compile.iter().filter(|report| report.component == component && !report.minutes.is_empty());
+        let timed = || {
+            self.compile.iter().filter(|report| report.component == component && !report.minutes.is_empty())
+        };
         let faster = timed().filter(|report| report.jobs.is_none_or(|reported| reported >= jobs));
         let slower = timed().filter(|report| report.jobs.is_none_or(|reported| reported <= jobs));
         let faster = faster.min_by_key(|report| report.jobs);

@@ -208,7 +208,9 @@ impl From<UpstreamError> for Failure {
         let message = error.to_string();
         match error {
             UpstreamError::NoUv => Self::said(Fault::Machine, message).hint("install it: `pip install uv`"),
-            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } | UpstreamError::NoConda(_) => Self::said(Fault::NoFit, message),
+            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } | UpstreamError::NoConda(_) => {
+                Self::said(Fault::NoFit, message)
+            }
             UpstreamError::Unreachable { .. } => Self::said(Fault::Machine, message)
                 .hint("with a lock at hand `--locked` asks nobody")
                 .hint("behind a company's proxy set HTTPS_PROXY, and SSL_CERT_FILE to its certificates"),

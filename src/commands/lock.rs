@@ -48,13 +48,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
 }
 
 /// Says what is worth knowing of the new lock, and what moved; as JSON on standard output where that is asked for.
-fn tell(
-    locked: &Locked,
-    old: Option<&Lock>,
-    moves: &Moves,
-    cli: &Cli,
-    world: &World,
-) -> Result<(), Failure> {
+fn tell(locked: &Locked, old: Option<&Lock>, moves: &Moves, cli: &Cli, world: &World) -> Result<(), Failure> {
     let asked = match moves {
         Moves::Nothing => BTreeSet::new(),
         Moves::These(components) => components.clone(),
@@ -209,7 +203,9 @@ pub(super) async fn for_build(
                 Home::Builtin => {
                     let (lock, gone) = resolve::without_gone(&lock, network).await;
                     for package in gone {
-                        world.say(&format!("{package} is no longer in its archive; what is there now is taken"));
+                        world.say(&format!(
+                            "{package} is no longer in its archive; what is there now is taken"
+                        ));
                     }
                     lock
                 }
@@ -234,8 +230,6 @@ async fn made(
 ) -> Result<Locked, Failure> {
     let (source, recipe) = (&workpiece.source, &workpiece.recipe);
     outside
-        .ask(async |network| {
-            Ok(resolve::lock(source, recipe, platform, catalog, renewal, network).await?)
-        })
+        .ask(async |network| Ok(resolve::lock(source, recipe, platform, catalog, renewal, network).await?))
         .await
 }

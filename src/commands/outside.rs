@@ -33,8 +33,9 @@ impl<'a> Outside<'a> {
         ask: impl AsyncFnOnce(&Network<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let world = self.world;
-        let index =
-            ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"].into_iter().find_map(|name| world.var(name));
+        let index = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
+            .into_iter()
+            .find_map(|name| world.var(name));
         let index = index.unwrap_or(self.catalog.python_index.as_str());
         let uv = world.env.get("SMP_IMAGE_UV").cloned();
         let uv = uv.or_else(|| world.program("uv").map(PathBuf::into_os_string));
@@ -52,11 +53,7 @@ struct RegistryImages<'a> {
 
 #[async_trait]
 impl Images for RegistryImages<'_> {
-    async fn digest(
-        &self,
-        image: &Reference,
-        platform: Platform,
-    ) -> Result<(Digest, Option<u64>), String> {
+    async fn digest(&self, image: &Reference, platform: Platform) -> Result<(Digest, Option<u64>), String> {
         let asked = Options { mirrors: self.mirrors.clone(), ..Options::default() }.mirrored(image);
         // What is wrong with this machine's logins is told here, and does not stand in the lock.
         let no_login = |error: EngineError| {
@@ -66,14 +63,15 @@ impl Images for RegistryImages<'_> {
         let credentials = Credentials::from_docker(&self.world.environment()).map_err(no_login)?;
         let login = credentials.login(asked.registry()).await.map_err(no_login)?;
         let registry = Distribution::new(Limits { attempts: 2, ..Limits::default() }, None);
-        let found = registry.image_for(&asked, platform, login.as_ref()).await.map_err(|error| match error {
-            // What stands in a lock is for everybody who reads it, not for this machine on this day.
-            RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => {
-                "out of reach when this was locked".to_owned()
-            }
-            RegistryError::Unauthorised { .. } => "it wanted a login when this was locked".to_owned(),
-            other => other.to_string(),
-        })?;
+        let found =
+            registry.image_for(&asked, platform, login.as_ref()).await.map_err(|error| match error {
+                // What stands in a lock is for everybody who reads it, not for this machine on this day.
+                RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => {
+                    "out of reach when this was locked".to_owned()
+                }
+                RegistryError::Unauthorised { .. } => "it wanted a login when this was locked".to_owned(),
+                other => other.to_string(),
+            })?;
         let size = found.image.content.size();
         Ok((found.named.digest, size))
     }

@@ -138,7 +138,11 @@ impl FromStr for AptVersion {
         let plain = text.starts_with(|c: char| c.is_ascii_digit())
             && text.len() <= 128
             && text.chars().all(|c| c.is_ascii_alphanumeric() || ".+-:~".contains(c));
-        if plain { Ok(Self(text.to_owned())) } else { Err(BadValue::new(text, "a version of a Debian package")) }
+        if plain {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadValue::new(text, "a version of a Debian package"))
+        }
     }
 }
 
@@ -195,7 +199,8 @@ mod tests {
     #[test]
     fn debian_versions_are_ordered_as_dpkg_orders_them() {
         // Each older than the next, by `dpkg --compare-versions` (Debian policy 5.6.12).
-        let ascending = ["1.0~rc1-1", "1.0-1", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-2", "1.9", "1.10", "1:0.1"];
+        let ascending =
+            ["1.0~rc1-1", "1.0-1", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-2", "1.9", "1.10", "1:0.1"];
         for pair in ascending.windows(2) {
             let version = |text: &str| text.parse::<AptVersion>().unwrap();
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");

@@ -127,7 +127,7 @@ impl Lock {
         if let Some(pair) = self.components.windows(2).find(|pair| pair[0].name >= pair[1].name) {
             return Err(format!("component {} is out of order or written twice", pair[1].name));
         }
-        let loose = self.requirements().find(|pinned| !pinned.requirement.as_str().contains("=="));
+        let loose = self.requirements().find(|pinned| pinned.version().is_none());
         match loose {
             Some(pinned) => Err(format!("{} is not pinned to one version", pinned.requirement)),
             None => Ok(()),
@@ -149,7 +149,9 @@ fn of_this_format(origin: &str, text: &str) -> Result<(), LockError> {
     }
     let origin = origin.to_owned();
     match (version, revision.unwrap_or_default()) {
-        (None, _) => Err(LockError::Malformed { origin, message: "it does not say its format (`version`)".to_owned() }),
+        (None, _) => {
+            Err(LockError::Malformed { origin, message: "it does not say its format (`version`)".to_owned() })
+        }
         (Some(found), minor) if (found, minor) > (VERSION, REVISION) => {
             Err(LockError::Newer { origin, found: format!("{found}.{minor}") })
         }

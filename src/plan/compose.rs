@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use super::compile::Compiler;
 use super::policy;
 use super::python::{self, Home, Python};
-use super::stage::{
-    Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable, Work,
-};
+use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable, Work};
 use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target};
 use crate::catalog::{BaseImage, Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};

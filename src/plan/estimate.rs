@@ -83,10 +83,8 @@ pub(super) fn downloads(lock: &Lock) -> Vec<Volume> {
         });
         volumes.push(volume(locked.name.name(), wheels.chain(files).chain(conda)));
     }
-    volumes.push(volume(
-        "Python packages beyond the components",
-        lock.python.iter().map(|pinned| pinned.size),
-    ));
+    volumes
+        .push(volume("Python packages beyond the components", lock.python.iter().map(|pinned| pinned.size)));
     volumes.push(volume("Python packages that build others", lock.build.iter().map(|pinned| pinned.size)));
     volumes.retain(|volume| volume.count > 0);
     volumes

@@ -54,7 +54,9 @@ impl Content {
     /// Returns the size of an image's layers as the registry keeps them; nothing for a list of images.
     pub(crate) fn size(&self) -> Option<u64> {
         match self {
-            Self::Image(image) => Some(image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)),
+            Self::Image(image) => {
+                Some(image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add))
+            }
             Self::Index(_) => None,
         }
     }

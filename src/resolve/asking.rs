@@ -42,7 +42,9 @@ impl Selection {
             .iter()
             .filter(|packages| brought.contains(&packages.component) && !packages.modules.is_empty());
         let mut names: Vec<String> = rows
-            .flat_map(|packages| std::iter::once(&packages.leader).chain(&packages.wheels).chain(&packages.sdists))
+            .flat_map(|packages| {
+                std::iter::once(&packages.leader).chain(&packages.wheels).chain(&packages.sdists)
+            })
             .cloned()
             .collect();
         names.sort();

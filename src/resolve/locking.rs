@@ -139,7 +139,12 @@ impl Locking<'_> {
     async fn wheels(&mut self, question: &PythonQuestion) -> Result<Vec<PinnedRequirement>, ResolveError> {
         match self.upstream.python(question).await {
             Err(UpstreamError::NotAsked(why)) => Ok(self.unasked(question, &why)),
-            other => Ok(other?),
+            other => {
+                // The order of an answer is nobody's promise; the lock's bytes are ours.
+                let mut wheels = other?;
+                wheels.sort_by(|a, b| a.requirement.cmp(&b.requirement));
+                Ok(wheels)
+            }
         }
     }
 
@@ -154,7 +159,9 @@ impl Locking<'_> {
             question.preferred.iter().find(same).cloned()
         };
         let exactly = |asked: &Requirement| {
-            let version = asked.range()?.named()?;
+            let mut parts = asked.as_str().get(asked.package().len()..)?.split(',');
+            let version: Version =
+                parts.find_map(|part| part.trim().strip_prefix("==")?.trim().parse().ok())?;
             let requirement = format!("{}=={version}", asked.package()).parse().ok()?;
             Some(PinnedRequirement { requirement, hashes: Vec::new(), size: None, source: false })
         };
@@ -251,9 +258,8 @@ impl Locking<'_> {
             }
         }
         let renewal = self.renewal;
-        let asks = |name: &AptPackage, by: &[Component]| {
-            renewal.package(name).is_none() || renewal.asks_package(by)
-        };
+        let asks =
+            |name: &AptPackage, by: &[Component]| renewal.package(name).is_none() || renewal.asks_package(by);
         let names: Vec<AptPackage> =
             wanted.iter().filter(|(name, by)| asks(name, by)).map(|(name, _)| (*name).clone()).collect();
         let answer = if names.is_empty() { Ok(BTreeMap::new()) } else { self.archives(base, names).await };
@@ -282,8 +288,8 @@ impl Locking<'_> {
         let image = self.catalog.image(base).ok_or("nothing is known of the base image's distribution")?;
         let os = &image.os;
         let known = self.catalog.archives_of(os, self.platform.arch);
-        let (archives, snapshot) =
-            known.ok_or_else(|| format!("the archive of {} {} is not in the catalogue", os.id, os.version))?;
+        let (archives, snapshot) = known
+            .ok_or_else(|| format!("the archive of {} {} is not in the catalogue", os.id, os.version))?;
         let question = AptQuestion { archives, snapshot, arch: self.platform.arch, names };
         let found = self.upstream.apt(&question).await.map_err(|error| for_everybody(&error))?;
         Ok(found.into_iter().map(|package| (package.name.clone(), package)).collect())
@@ -350,10 +356,11 @@ impl Locking<'_> {
                     what: "the catalogue".to_owned(),
                     reason: format!("{error}"),
                 };
-                let requirement: Requirement =
-                    format!("{package}=={version}").parse().map_err(unreadable)?;
-                let known = self.renewal.preferred().into_iter().find(|known| known.requirement == requirement);
-                let hashless = PinnedRequirement { requirement, hashes: Vec::new(), size: None, source: true };
+                let requirement: Requirement = format!("{package}=={version}").parse().map_err(unreadable)?;
+                let known =
+                    self.renewal.preferred().into_iter().find(|known| known.requirement == requirement);
+                let hashless =
+                    PinnedRequirement { requirement, hashes: Vec::new(), size: None, source: true };
                 Ok(known.unwrap_or(hashless))
             }
             (other, _) => Ok(other?),

@@ -133,7 +133,11 @@ fn lock(recipe: &Recipe, reason: &str) -> Lock {
     lock.base = LockedImage { image: recipe.base.image.get_ref().clone(), digest, size: None };
     lock.packages = recipe.apt.packages.iter().map(|package| package.get_ref().clone()).collect();
     for name in &lock.packages {
-        lock.apt.push(LockedPackage { name: name.clone(), version: Pin::Unresolved(reason.to_owned()), file: None });
+        lock.apt.push(LockedPackage {
+            name: name.clone(),
+            version: Pin::Unresolved(reason.to_owned()),
+            file: None,
+        });
     }
     lock.python = recipe
         .python

@@ -34,7 +34,9 @@ impl Upstream for FakeUpstream {
         self.asked.lock().unwrap().push(question.clone());
         let name = |text: &str| text.split(['=', '<', '>', '!', '~', '[']).next().unwrap().trim().to_owned();
         let exact = |text: &str| {
-            text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| version.replace(".*", ".0"))
+            text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| {
+                version.split(',').next().unwrap().replace(".*", ".0")
+            })
         };
         let answer = |asked: &smp_image::recipe::Requirement| {
             pinned(&format!("{}=={}", name(asked.as_str()), exact(asked.as_str())), false)
@@ -73,8 +75,10 @@ impl Upstream for FakeUpstream {
     async fn apt(&self, question: &AptQuestion) -> Result<Vec<LockedPackage>, UpstreamError> {
         self.reach("deb.debian.org")?;
         let version = |name: &str| Pin::Known(format!("{}-1", name.len()).parse().unwrap());
-        let package = |name: &smp_image::recipe::AptPackage| {
-            LockedPackage { name: name.clone(), version: version(name.as_str()), file: None }
+        let package = |name: &smp_image::recipe::AptPackage| LockedPackage {
+            name: name.clone(),
+            version: version(name.as_str()),
+            file: None,
         };
         let mut packages: Vec<LockedPackage> = question.names.iter().map(package).collect();
         if self.shuffled {
@@ -116,8 +120,7 @@ fn renewed(source: &Source, renewal: &Renewal<'_>, upstream: &dyn Upstream) -> R
     let recipe = Recipe::parse(source).unwrap();
     let catalog = Catalog::embedded().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let locked =
-        runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, renewal, upstream))?;
+    let locked = runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, renewal, upstream))?;
     Ok(locked.lock)
 }
 
@@ -188,7 +191,8 @@ fn a_registry_out_of_reach_leaves_the_digest_unresolved_with_the_reason() {
     assert!(matches!(&lock.base.digest, Pin::Unresolved(reason) if reason.contains("no route to host")));
     assert!(lock.unresolved()[0].starts_with("digest of docker.io/library/debian:trixie-slim"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let pinned = runtime.block_on(resolve::pin(&lock, &Catalog::embedded().unwrap(), &FakeUpstream::default()));
+    let pinned =
+        runtime.block_on(resolve::pin(&lock, &Catalog::embedded().unwrap(), &FakeUpstream::default()));
     assert!(pinned.base.digest.known().is_some());
     assert_eq!(pinned.components, lock.components);
 }

@@ -11,13 +11,36 @@ use smp_image::resolve::{self, Renewal, upstream::offline::Offline};
 /// One wound of a text: at which part of its length, how much is taken, what is put there.
 fn wounds() -> impl Strategy<Value = Vec<(f64, usize, String)>> {
     let pieces = prop::sample::select(vec![
-        "", "\"", "\n", "[", "]]", "=", "*", "\0", "\u{2028}", "ß→😀", "999999999999999999999", "1!2", "..", "sha256:", "==", "~=",
-        "[[component]]\n", "{ unresolved = \"x\" }", "version = 2\n", "\\u0000",
+        "",
+        "\"",
+        "\n",
+        "[",
+        "]]",
+        "=",
+        "*",
+        "\0",
+        "\u{2028}",
+        "ß→😀",
+        "999999999999999999999",
+        "1!2",
+        "..",
+        "sha256:",
+        "==",
+        "~=",
+        "[[component]]\n",
+        "{ unresolved = \"x\" }",
+        "version = 2\n",
+        "\\u0000",
     ]);
     prop::collection::vec((0.0..1.0_f64, 0..24_usize, pieces.prop_map(str::to_owned)), 1..4)
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places in small texts")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "places in small texts"
+)]
 fn torn(text: &str, wounds: &[(f64, usize, String)]) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     for (at, take, put) in wounds {
@@ -42,7 +65,8 @@ fn no_text_of_a_recipe_makes_the_program_panic() {
             read.set(read.get() + 1);
             let platform = "linux/amd64".parse().unwrap();
             let renewal = Renewal::default();
-            let locked = runtime.block_on(resolve::lock(&source, &recipe, platform, &catalog, &renewal, &Offline));
+            let locked =
+                runtime.block_on(resolve::lock(&source, &recipe, platform, &catalog, &renewal, &Offline));
             if let Ok(locked) = locked {
                 let text = locked.lock.to_text();
                 prop_assert_eq!(Lock::parse("torn.lock", &text).unwrap().to_text(), text);

@@ -126,6 +126,7 @@ impl Bench<'_> {
         let compiles = packages.compiled || (has_torch && !packages.sdists.is_empty());
         let origin = if compiles { Origin::Sdist } else { Origin::Wheels };
         let mut choice = Choice::new(component, &pinned, origin, self.reason(component, &packages.fact));
+        choice.version = Some(version.clone());
         choice.packages.clone_from(&packages.apt);
         if compiles {
             choice.build.clone_from(&packages.build);

@@ -168,8 +168,10 @@ fn read(
             record.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
         };
         let Some(name) = field("Package").filter(|name| wanted.contains(name)) else { continue };
-        let entry = entry(&field, base)
-            .ok_or_else(|| UpstreamError::Nonsense { what: what.to_owned(), reason: format!("entry {name}") })?;
+        let entry = entry(&field, base).ok_or_else(|| UpstreamError::Nonsense {
+            what: what.to_owned(),
+            reason: format!("entry {name}"),
+        })?;
         match entries.get(name) {
             Some(known) if known.version >= entry.version => {}
             _ => {

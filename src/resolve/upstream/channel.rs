@@ -78,7 +78,8 @@ async fn list(folder: &str) -> Result<Repodata, UpstreamError> {
         };
         return serde_json::from_slice(&plain).map_err(|error| nonsense(error.to_string()));
     }
-    let silent = || UpstreamError::Unreachable { what: folder.to_owned(), reason: "it has no list".to_owned() };
+    let silent =
+        || UpstreamError::Unreachable { what: folder.to_owned(), reason: "it has no list".to_owned() };
     Err(last.unwrap_or_else(silent))
 }
 
@@ -92,7 +93,12 @@ fn newest_of(list: Repodata, package: &CondaPackage, channel: &str) -> Result<Co
     let all = list.conda.into_iter().chain(list.packages);
     let newest = all.filter(|(_, entry)| answers(entry)).max_by(|(a_file, a), (b_file, b)| {
         let version = |entry: &Entry| entry.version.parse::<Version>().ok();
-        (version(a), a.build_number, a.timestamp, a_file).cmp(&(version(b), b.build_number, b.timestamp, b_file))
+        (version(a), a.build_number, a.timestamp, a_file).cmp(&(
+            version(b),
+            b.build_number,
+            b.timestamp,
+            b_file,
+        ))
     });
     let (file, entry) = newest.ok_or_else(|| UpstreamError::NoConda(package.clone()))?;
     let nonsense = |reason: String| UpstreamError::Nonsense { what: channel.to_owned(), reason };

@@ -19,11 +19,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 #[async_trait]
 pub trait Images: Send + Sync {
     /// Returns the digest of `image` for `platform` and the size of its layers, or a sentence that says why it could not be asked.
-    async fn digest(
-        &self,
-        image: &Reference,
-        platform: Platform,
-    ) -> Result<(Digest, Option<u64>), String>;
+    async fn digest(&self, image: &Reference, platform: Platform) -> Result<(Digest, Option<u64>), String>;
 }
 
 /// The real upstream.

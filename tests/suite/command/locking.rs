@@ -99,7 +99,7 @@ fn a_lock_that_was_edited_into_something_else_is_refused_with_its_line() {
     let good = place.read("plain.lock");
     let bad = [
         (good.replace("origin = \"apt\"", "origin = \"magic\""), "unknown variant `magic`"),
-        (format!("{good}\nsurprise = 1\n"), "unknown field `surprise`"),
+        (format!("surprise = 1\n{good}"), "unknown field `surprise`"),
         (good.replace("revision = 0\n", ""), "missing field `revision`"),
         (good.replace("sha256:", "sha256:x"), "is not a SHA-256 digest"),
         (good[..good.len() / 2].to_owned(), "is not a lock"),

@@ -39,10 +39,9 @@ fn an_edit_by_hand_is_named_and_says_what_next() {
         assert_ne!(edited, good, "{part}");
         place.write("plain.lock", &edited);
         for verb in [&["plan", "plain.toml"] as &[&str], &["lock", "plain.toml", "--offline"]] {
-            let said = place.run(verb).failed(
-                3,
-                &["plain.lock was edited by hand: ", part, "smp-image lock plain.toml --upgrade"],
-            );
+            let said = place
+                .run(verb)
+                .failed(3, &["plain.lock was edited by hand: ", part, "smp-image lock plain.toml --upgrade"]);
             assert!(said.contains("undo the edit"), "{said}");
         }
         assert_eq!(place.read("plain.lock"), edited, "the lock stays as it is");
@@ -79,9 +78,12 @@ fn offline_asks_nobody_and_says_what_stays_open() {
     listener.set_nonblocking(true).unwrap();
     let here = listener.local_addr().unwrap().to_string();
     let mut command = place.program(&OFFLINE);
-    let ended = crate::program::Ended::of(
-        command.args(["--mirror", &format!("docker.io={here}"), "--mirror", &format!("deb.debian.org={here}")]),
-    );
+    let ended = crate::program::Ended::of(command.args([
+        "--mirror",
+        &format!("docker.io={here}"),
+        "--mirror",
+        &format!("deb.debian.org={here}"),
+    ]));
     assert!(ended.err.contains("unresolved: Python packages that"), "{}", ended.err);
     assert!(ended.err.contains("not asked, it was locked with --offline"), "{}", ended.err);
     let _told = ended.fine();
@@ -100,7 +102,12 @@ fn a_plan_works_offline_from_the_catalogue_alone_and_names_the_versions_by_compo
     assert_eq!(plan["components"]["nccl"]["version"], "2.27.7");
     assert_eq!(plan["components"]["nccl"]["origin"], "wheels");
     assert!(plan["components"]["python"]["reason"].as_str().unwrap().contains("python3 of debian 13"));
-    assert!(place.run(&["plan", "chosen.toml", "--offline"]).fine().contains("expects nccl                 2.27.7"));
+    assert!(
+        place
+            .run(&["plan", "chosen.toml", "--offline"])
+            .fine()
+            .contains("expects nccl                 2.27.7")
+    );
     assert_eq!(place.files(), ["here/chosen.toml"]);
 }
 

@@ -8,9 +8,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 use crate::oci::Arch;
 
-const OLD: &str = "Package: python3\nVersion: 3.13.5-1\nFilename: pool/p/python3_3.13.5-1_amd64.deb\nSize: 7\nSHA256: ";
-const NEW: &str =
-    "Package: python3\nVersion: 3.13.5-1+deb13u1\nFilename: pool/p/python3_3.13.5-1+deb13u1_amd64.deb\nSize: 8\nSHA256: ";
+const OLD: &str =
+    "Package: python3\nVersion: 3.13.5-1\nFilename: pool/p/python3_3.13.5-1_amd64.deb\nSize: 7\nSHA256: ";
+const NEW: &str = "Package: python3\nVersion: 3.13.5-1+deb13u1\nFilename: pool/p/python3_3.13.5-1+deb13u1_amd64.deb\nSize: 8\nSHA256: ";
 
 fn index(entries: &[&str]) -> Vec<u8> {
     let hex = "a".repeat(64);
@@ -22,7 +22,10 @@ fn index(entries: &[&str]) -> Vec<u8> {
 
 fn release(date: &str, packages: &[u8]) -> String {
     let digest = Digest::of(packages).hex();
-    format!("Origin: Debian\nDate: {date}\nSHA256:\n {digest} {} main/binary-amd64/Packages.gz\n", packages.len())
+    format!(
+        "Origin: Debian\nDate: {date}\nSHA256:\n {digest} {} main/binary-amd64/Packages.gz\n",
+        packages.len()
+    )
 }
 
 async fn serve(server: &MockServer, at: &str, body: impl Into<Vec<u8>>) {
@@ -38,8 +41,7 @@ async fn suite(server: &MockServer, name: &str, date: &str, entries: &[&str]) {
 
 fn question(url: &str, suites: &[&str]) -> AptQuestion {
     let suites = suites.iter().map(|suite| (*suite).to_owned()).collect();
-    let archive =
-        AptArchive { url: url.to_owned(), arch: None, suites, components: vec!["main".to_owned()] };
+    let archive = AptArchive { url: url.to_owned(), arch: None, suites, components: vec!["main".to_owned()] };
     let names = ["python3", "no-such-package"].map(|name| name.parse().unwrap()).to_vec();
     AptQuestion { archives: vec![archive], snapshot: true, arch: Arch::Amd64, names }
 }
