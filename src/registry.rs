@@ -191,3 +191,9 @@ fn unfit(there: &Found, pushable: &Pushable, ground: &Ground, options: &PushOpti
 /// How long a registry may take to show what it took: some answer from copies.
 const VERIFY_PAUSES: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Makes ring the provider of cryptography for TLS in this process, unless another is set already.
+fn use_ring() {
+    // An error says that one is set: by us before, or by a program that uses this library and knows why.
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
+}

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::Row;
 use super::{Catalog, Fact, Os};
 use crate::oci::Arch;
+use crate::recipe::Component;
 
 /// The archives of a distribution, as the sources of its images point at them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,20 @@ pub struct AptArchive {
     pub suites: Vec<String>,
     /// Its components; the first that has a package is enough.
     pub components: Vec<String>,
+}
+
+impl Row for Apt {
+    fn subject(&self) -> String {
+        format!("{} {}", self.os, self.version)
+    }
+
+    fn fact(&self) -> &Fact {
+        &self.fact
+    }
+
+    fn about(&self) -> Vec<Component> {
+        vec![Component::Os]
+    }
 }
 
 impl Catalog {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::Row;
 use super::{Catalog, Fact};
 use crate::recipe::Component;
 
@@ -31,6 +32,24 @@ pub struct Minutes {
     pub to: Option<u64>,
     /// The sources of both, each once.
     pub basis: Vec<String>,
+}
+
+impl Row for Compile {
+    fn subject(&self) -> String {
+        match (self.jobs, self.minutes.is_empty()) {
+            (Some(jobs), _) => format!("{} with {jobs} compilers", self.component),
+            (None, true) => format!("{}, memory", self.component),
+            (None, false) => format!("{}, number of compilers not stated", self.component),
+        }
+    }
+
+    fn fact(&self) -> &Fact {
+        &self.fact
+    }
+
+    fn about(&self) -> Vec<Component> {
+        vec![self.component]
+    }
 }
 
 impl Catalog {

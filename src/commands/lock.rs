@@ -21,7 +21,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
         return check(&workpiece, platform, cli, world);
     }
     let moves = moves(&verb.upgrade)?;
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let mirrors = workshop::mirrors(&verb.source)?;
     // Two that renew one lock at once would each keep what the other moved.
     let _held = workpiece.hold(world).await?;

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::workshop;
-use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -27,8 +26,12 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
     } else {
         let prepared = prepare(&verb.recipe, &verb.source, (memory, None), world).await?;
         match cli.format {
-            Format::Json => json(&prepared.plan)?,
-            Format::Text | Format::Junit => told(&prepared.plan),
+            Format::Json => with_own_facts(&prepared)?,
+            Format::Text | Format::Junit => prepared
+                .own
+                .sentences()
+                .iter()
+                .fold(told(&prepared.plan), |text, said| format!("{text}note: {said}\n")),
         }
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
@@ -38,7 +41,7 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
 async fn outline(verb: &PlanVerb, memory: Option<u64>, world: &World) -> Result<Outline, Failure> {
     let workpiece = workshop::recipe(verb.recipe.recipe.as_deref(), world)?;
     let platform = Platform { arch: verb.recipe.arch };
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let old = workpiece.lock(platform)?;
     let renewal = Renewal { old: old.as_ref(), ..Renewal::default() };
     let (source, recipe) = (&workpiece.source, &workpiece.recipe);
@@ -51,6 +54,16 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value)
         .map(|json| format!("{json}\n"))
         .map_err(|error| Failure::said(Fault::Defect, error.to_string()))
+}
+
+/// Returns the plan as JSON, with `own_facts` beside it where facts of the user's were used.
+fn with_own_facts(prepared: &Prepared) -> Result<String, Failure> {
+    let defect = |error: serde_json::Error| Failure::said(Fault::Defect, error.to_string());
+    let mut document = serde_json::to_value(&prepared.plan).map_err(defect)?;
+    if let (false, Some(fields)) = (prepared.own.is_empty(), document.as_object_mut()) {
+        fields.insert("own_facts".to_owned(), serde_json::to_value(&prepared.own).map_err(defect)?);
+    }
+    json(&document)
 }
 
 fn outlined(outline: &Outline) -> String {

@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod catalog;
+mod catalog_texts;
 mod command;
 mod dockerfiles;
 mod errors;
@@ -16,5 +18,6 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod templates;
 mod texts;

@@ -183,7 +183,7 @@ impl Transport {
     }
 
     fn new_client(&self, loopback: bool) -> Result<Client, RegistryError> {
-        crate::oci::use_ring();
+        crate::registry::use_ring();
         let trust = |error: reqwest::Error| RegistryError::Trust(error.to_string());
         let mut builder = Client::builder()
             .user_agent(concat!("smp-image/", env!("CARGO_PKG_VERSION")))
