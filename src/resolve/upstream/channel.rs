@@ -116,3 +116,64 @@ fn newest_of(list: Repodata, package: &CondaPackage, channel: &str) -> Result<Co
 fn matches(pattern: &str, text: &str) -> bool {
     globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::{method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn entry(file: &str, build: &str, number: u64) -> String {
+        let hex = Digest::of(file).hex();
+        format!(
+            r#""{file}":{{"name":"pytorch","version":"2.5.1","build":"{build}","build_number":{number},"sha256":"{hex}","size":{number}}}"#
+        )
+    }
+
+    async fn serve(server: &MockServer, at: &str, body: Vec<u8>) {
+        let answer = ResponseTemplate::new(200).set_body_bytes(body);
+        Mock::given(method("GET")).and(path(at)).respond_with(answer).mount(server).await;
+    }
+
+    async fn ask(channels: &[String]) -> Result<CondaFile, UpstreamError> {
+        let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
+        let platform = "linux/amd64".parse().unwrap();
+        newest(&channels, &"pytorch=2.5.1=sm_py3.11_cuda12.4_*".parse().unwrap(), platform).await
+    }
+
+    fn repodata() -> String {
+        let old = entry("pytorch-2.5.1-a.tar.bz2", "sm_py3.11_cuda12.4_a", 3);
+        let other = entry("pytorch-2.5.1-b.tar.bz2", "sm_py3.11_cuda12.1_b", 9);
+        let new = entry("pytorch-2.5.1-c.conda", "sm_py3.11_cuda12.4_c", 4);
+        format!(r#"{{"packages":{{{old},{other}}},"packages.conda":{{{new}}}}}"#)
+    }
+
+    #[tokio::test]
+    async fn the_newest_build_that_answers_is_found_in_both_kinds_of_files_and_both_forms_of_the_list() {
+        let (plain, packed, empty) = tokio::join!(MockServer::start(), MockServer::start(), MockServer::start());
+        serve(&plain, "/smp/linux-64/repodata.json", repodata().into_bytes()).await;
+        let zst = zstd::encode_all(repodata().as_bytes(), 3).unwrap();
+        serve(&packed, "/smp/linux-64/repodata.json.zst", zst).await;
+        serve(&empty, "/smp/linux-64/repodata.json", b"{}".to_vec()).await;
+        for server in [&plain, &packed] {
+            let found = ask(&[format!("{}/smp/", empty.uri()), format!("{}/smp/", server.uri())]).await.unwrap();
+            assert_eq!(found.package.as_str(), "pytorch=2.5.1=sm_py3.11_cuda12.4_c");
+            assert_eq!((found.file.as_str(), found.size), ("pytorch-2.5.1-c.conda", 4));
+            assert_eq!(found.sha256, Digest::of("pytorch-2.5.1-c.conda"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_channel_without_the_build_or_with_nonsense_is_told() {
+        let server = MockServer::start().await;
+        serve(&server, "/none/linux-64/repodata.json", b"{}".to_vec()).await;
+        let none = ask(&[format!("{}/none", server.uri())]).await.unwrap_err();
+        assert_eq!(none.to_string(), "no channel has pytorch=2.5.1=sm_py3.11_cuda12.4_*");
+        serve(&server, "/bad/linux-64/repodata.json", b"<html>".to_vec()).await;
+        let bad = ask(&[format!("{}/bad", server.uri())]).await.unwrap_err();
+        assert!(matches!(bad, UpstreamError::Nonsense { .. }), "{bad}");
+        let gone = ask(&["http://127.0.0.1:1/smp".to_owned()]).await.unwrap_err();
+        assert!(matches!(gone, UpstreamError::Unreachable { .. }), "{gone}");
+    }
+}
