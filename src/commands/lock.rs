@@ -85,8 +85,8 @@ fn say_difference(difference: &Difference, locked: &Locked, moves: &Moves, world
     }
     let Moves::These(asked) = moves else { return };
     for component in asked {
-        let moved = difference.changes.iter().any(|change| change.name == component.name());
-        if let (false, Some(locked)) = (moved, locked.lock.component(*component)) {
+        let changed = difference.changes.iter().any(|change| change.name == component.name());
+        if let (false, Some(locked)) = (changed, locked.lock.component(*component)) {
             world.say(&format!(
                 "{component} stays {}: nothing newer fits (smp-image why {component})",
                 locked.version

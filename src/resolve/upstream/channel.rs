@@ -151,13 +151,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_build_that_answers_is_found_in_both_kinds_of_files_and_both_forms_of_the_list() {
-        let (plain, packed, empty) = tokio::join!(MockServer::start(), MockServer::start(), MockServer::start());
+        let (plain, packed, empty) =
+            tokio::join!(MockServer::start(), MockServer::start(), MockServer::start());
         serve(&plain, "/smp/linux-64/repodata.json", repodata().into_bytes()).await;
         let zst = zstd::encode_all(repodata().as_bytes(), 3).unwrap();
         serve(&packed, "/smp/linux-64/repodata.json.zst", zst).await;
         serve(&empty, "/smp/linux-64/repodata.json", b"{}".to_vec()).await;
         for server in [&plain, &packed] {
-            let found = ask(&[format!("{}/smp/", empty.uri()), format!("{}/smp/", server.uri())]).await.unwrap();
+            let found =
+                ask(&[format!("{}/smp/", empty.uri()), format!("{}/smp/", server.uri())]).await.unwrap();
             assert_eq!(found.package.as_str(), "pytorch=2.5.1=sm_py3.11_cuda12.4_c");
             assert_eq!((found.file.as_str(), found.size), ("pytorch-2.5.1-c.conda", 4));
             assert_eq!(found.sha256, Digest::of("pytorch-2.5.1-c.conda"));
