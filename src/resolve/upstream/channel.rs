@@ -71,7 +71,7 @@ async fn list(folder: &str) -> Result<Repodata, UpstreamError> {
             }
         };
         let nonsense = |reason: String| UpstreamError::Nonsense { what: url.clone(), reason };
-        let plain = if form.ends_with(".zst") {
+        let plain = if form != "repodata.json" {
             zstd::decode_all(packed.as_slice()).map_err(|error| nonsense(error.to_string()))?
         } else {
             packed

@@ -82,7 +82,7 @@ fn preferences(pinned: &[PinnedRequirement]) -> String {
     for pinned in pinned {
         let Some(version) = pinned.version() else { continue };
         let name = package_name(pinned.package());
-        text.push_str(&format!("\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"));
+        text.extend(["\n[[packages]]\nname = \"", &name, "\"\nversion = \"", &version.to_string(), "\"\n"]);
     }
     text
 }
