@@ -20,3 +20,4 @@ mod registry;
 mod resolve;
 mod resolver;
 mod templates;
+mod texts;
