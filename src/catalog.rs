@@ -1,6 +1,7 @@
 //! The facts of the field, loaded from `catalog/*.toml` and checked: releases, artefacts, instances, what base images carry.
 
 mod facts;
+mod nccl_log;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ pub use facts::{
     Archive, BaseImage, Confidence, EfaRelease, Fact, Instance, Os, Packages, Rdma, SmpRelease,
     TransformerEngineRelease,
 };
+pub use nccl_log::{LogEvent, LogLine, NcclLog, Symptom, SymptomSeverity};
 
 use crate::oci::Reference;
 use crate::recipe::{ArtefactUrl, Component, Version};

@@ -11,6 +11,7 @@ use crate::registry::Receipt;
 use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
+pub mod grade;
 pub mod json;
 pub mod junit;
 pub mod progress;

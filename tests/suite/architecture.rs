@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in walking order. A room may name the rooms above it; the exceptions are written out.
 const ROOMS: &[&str] = &[
-    "error", "oci", "cli", "recipe", "catalog", "lock", "resolve", "plan", "render", "engine", "check",
-    "smoke", "verdict", "registry", "report", "commands",
+    "error", "oci", "cli", "recipe", "catalog", "lock", "resolve", "plan", "render", "job", "engine", "cluster", "check",
+    "grade", "smoke", "verdict", "registry", "report", "commands",
 ];
 
 /// Rooms that may name less than everything above them, with what they may name.

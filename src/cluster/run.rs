@@ -1,0 +1,358 @@
+//! A run on the cluster from its first object to the deletion of all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::client::{Client, Question};
+use super::pod::{Pod, State};
+use super::watch::Watch;
+use super::{ClusterError, Event, PodEnd, Work, logs};
+
+/// How long logs may take to come to their end when their pods have.
+const LOGS_AFTER_END: Duration = Duration::from_secs(30);
+/// How long the deletion may take when the program is about to end.
+const LAST_MOMENT: Duration = Duration::from_secs(20);
+/// How many lines of the logs an error quotes.
+const TAIL: usize = 12;
+
+/// Makes, watches, reads, deletes.
+pub(super) async fn run(
+    client: &Arc<Client>,
+    work: &Work,
+    tell: &mut (dyn FnMut(Event<'_>) + Send),
+) -> Result<Vec<PodEnd>, ClusterError> {
+    let mut made = Made { client: Arc::clone(client), objects: Vec::new() };
+    let result = Box::pin(ended(client, work, &mut made, tell)).await;
+    let deleted = made.delete().await;
+    // Why it failed matters more than what is left; what is left is told where nothing else is.
+    let pods = result?;
+    deleted.map(|()| pods)
+}
+
+async fn ended(
+    client: &Arc<Client>,
+    work: &Work,
+    made: &mut Made,
+    tell: &mut (dyn FnMut(Event<'_>) + Send),
+) -> Result<Vec<PodEnd>, ClusterError> {
+    for object in &work.objects {
+        made.make(object).await?;
+    }
+    let mut following = Following::new(client, work);
+    let started = Instant::now();
+    let mut watch = Watch::new(client, &following.namespace, &work.selector, &work.container);
+    let mut running_since: Option<Instant> = None;
+    loop {
+        let limit = match running_since {
+            Some(since) => since + work.run_limit,
+            None => started + work.start_limit,
+        };
+        tokio::select! {
+            pod = watch.next() => following.pod(pod?, tell)?,
+            Some((pod, line)) = following.lines.recv() => following.line(&pod, &line, tell),
+            () = tokio::time::sleep_until(limit) => {
+                return Err(match running_since {
+                    Some(_) => ClusterError::RanTooLong { limit: work.run_limit, tail: following.tail() },
+                    None => following.never_started(made).await,
+                });
+            }
+        }
+        if running_since.is_none() && following.all_started() {
+            running_since = Some(Instant::now());
+        }
+        if following.all_ended() {
+            return following.finish(tell).await;
+        }
+    }
+}
+
+/// Pods and their logs.
+struct Following<'a> {
+    client: &'a Arc<Client>,
+    work: &'a Work,
+    namespace: String,
+    pods: BTreeMap<String, State>,
+    followed: BTreeSet<String>,
+    logs: JoinSet<(String, Result<Vec<u8>, ClusterError>)>,
+    lines: mpsc::Receiver<(String, String)>,
+    sender: mpsc::Sender<(String, String)>,
+    last: std::collections::VecDeque<String>,
+}
+
+impl<'a> Following<'a> {
+    fn new(client: &'a Arc<Client>, work: &'a Work) -> Self {
+        let (sender, lines) = mpsc::channel(1024);
+        let named = work.objects.iter().find_map(|object| object["metadata"]["namespace"].as_str());
+        Self {
+            client,
+            work,
+            namespace: named.unwrap_or(&client.access().namespace).to_owned(),
+            pods: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            logs: JoinSet::new(),
+            lines,
+            sender,
+            last: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// Takes in a change of a pod.
+    fn pod(&mut self, pod: Pod, tell: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), ClusterError> {
+        if self.pods.get(&pod.name) != Some(&pod.state) {
+            tell(Event::Pod { pod: &pod.name, state: &pod.state.to_string() });
+        }
+        match &pod.state {
+            State::NoImage(reason) => {
+                return Err(ClusterError::Image { pod: pod.name.clone(), reason: reason.clone() });
+            }
+            State::Broken(reason) => {
+                return Err(ClusterError::Unstartable { pod: pod.name.clone(), reason: reason.clone() });
+            }
+            State::Running | State::Ended { status: Some(_), .. } if self.followed.insert(pod.name.clone()) => {
+                let follow = logs::follow(
+                    Arc::clone(self.client),
+                    self.namespace.clone(),
+                    pod.name.clone(),
+                    self.work.container.clone(),
+                    self.sender.clone(),
+                );
+                let name = pod.name.clone();
+                self.logs.spawn(async move { (name, follow.await) });
+            }
+            _ => {}
+        }
+        self.pods.insert(pod.name, pod.state);
+        Ok(())
+    }
+
+    fn line(&mut self, pod: &str, line: &str, tell: &mut (dyn FnMut(Event<'_>) + Send)) {
+        tell(Event::Line { pod, line });
+        if self.last.len() == TAIL {
+            self.last.pop_front();
+        }
+        self.last.push_back(format!("{pod}: {line}"));
+    }
+
+    fn tail(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+
+    fn all_started(&self) -> bool {
+        let started = |state: &&State| matches!(state, State::Running | State::Ended { .. });
+        self.pods.values().filter(started).count() >= self.work.pods
+    }
+
+    fn all_ended(&self) -> bool {
+        let ended = self.pods.values().filter(|state| matches!(state, State::Ended { .. })).count();
+        ended >= self.work.pods && ended == self.pods.len()
+    }
+
+    /// Waits for the rest of the logs.
+    async fn finish(mut self, tell: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Vec<PodEnd>, ClusterError> {
+        let limit = Instant::now() + LOGS_AFTER_END;
+        let mut read = BTreeMap::new();
+        while !self.logs.is_empty() {
+            tokio::select! {
+                biased;
+                Some((pod, line)) = self.lines.recv() => self.line(&pod, &line, tell),
+                Some(log) = self.logs.join_next() => {
+                    let (pod, log) = log.map_err(|error| ClusterError::Nonsense {
+                        doing: "reading the log of a pod".to_owned(),
+                        reason: error.to_string(),
+                    })?;
+                    read.insert(pod, log?);
+                }
+                () = tokio::time::sleep_until(limit) => break,
+            }
+        }
+        while let Ok((pod, line)) = self.lines.try_recv() {
+            self.line(&pod, &line, tell);
+        }
+        let end = |(pod, state): (String, State)| {
+            let (status, reason) = match state {
+                State::Ended { status, reason } => (status, reason),
+                other => (None, other.to_string()),
+            };
+            let log = read.remove(&pod).unwrap_or_default();
+            PodEnd { pod, status, reason, log }
+        };
+        Ok(self.pods.into_iter().map(end).collect())
+    }
+
+    /// Says why the pods do not run, with what the scheduler or the controller says.
+    async fn never_started(&self, made: &Made) -> ClusterError {
+        let limit = self.work.start_limit;
+        let waiting = self.pods.iter().find_map(|(pod, state)| match state {
+            State::Pending(reason) => Some((pod, reason)),
+            _ => None,
+        });
+        if let Some((pod, reason)) = waiting {
+            return ClusterError::NeverStarted { who: format!("pod {pod}"), limit, reason: reason.clone() };
+        }
+        let (here, wanted) = (self.pods.len(), self.work.pods);
+        let said = self.said_of(made).await;
+        let reason = said.unwrap_or_else(|| {
+            "the cluster says nothing; for Kubeflow's jobs: does the training operator run?".to_owned()
+        });
+        ClusterError::NeverStarted { who: format!("{} of {wanted} pods", wanted.saturating_sub(here)), limit, reason }
+    }
+
+    /// Returns the last warning that the cluster has about our objects. What cannot be read says nothing.
+    async fn said_of(&self, made: &Made) -> Option<String> {
+        let last = made.objects.last()?;
+        let selector = format!("involvedObject.name={},type=Warning", last.name);
+        let events = self.client.ask(Question {
+            method: &Method::GET,
+            path: &format!("api/v1/namespaces/{}/events", self.namespace),
+            query: &[("fieldSelector", &selector)],
+            body: None,
+            doing: "asking for events",
+            permission: "list events",
+        });
+        let events = events.await.ok()?;
+        let message = events["items"].as_array()?.last()?["message"].as_str()?;
+        Some(message.to_owned())
+    }
+}
+
+/// An object that was made, or may have been.
+#[derive(Debug, Clone)]
+struct Object {
+    path: String,
+    name: String,
+    shown: String,
+}
+
+/// What was made; deleted when this is dropped.
+struct Made {
+    client: Arc<Client>,
+    objects: Vec<Object>,
+}
+
+impl Made {
+    async fn make(&mut self, object: &Value) -> Result<(), ClusterError> {
+        let text = |key: &str| object[key].as_str().unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let metadata = &object["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+        let namespace = metadata["namespace"].as_str().unwrap_or(&self.client.access().namespace).to_owned();
+        let plural = format!("{}s", kind.to_lowercase());
+        let (root, resource) = match api_version.split_once('/') {
+            Some((group, _)) => (format!("apis/{api_version}"), format!("{plural}.{group}")),
+            None => (format!("api/{api_version}"), plural.clone()),
+        };
+        let path = format!("{root}/namespaces/{namespace}/{plural}");
+        let shown = format!("{} {name}", kind.to_lowercase());
+        let (doing, permission) = (format!("making {shown}"), format!("create {resource} -n {namespace}"));
+        // Before it is asked for: an answer that is lost leaves an object all the same.
+        self.objects.push(Object { path: format!("{path}/{name}"), name, shown: shown.clone() });
+        let question = Question {
+            method: &Method::POST,
+            path: &path,
+            query: &[],
+            body: Some(object),
+            doing: &doing,
+            permission: &permission,
+        };
+        match self.client.ask(question).await {
+            Ok(_) => Ok(()),
+            Err(ClusterError::Refused { status: 409, .. }) => self.ours(object, &shown).await,
+            Err(error) => {
+                // Refused: there is nothing to delete. Everything else leaves that open.
+                if matches!(error, ClusterError::Refused { .. } | ClusterError::Forbidden { .. } | ClusterError::Unauthorised { .. }) {
+                    self.objects.pop();
+                }
+                match error {
+                    ClusterError::Refused { status: 404, .. } => Err(ClusterError::UnknownKind {
+                        kind: kind.to_owned(),
+                        api_version: api_version.to_owned(),
+                    }),
+                    other => Err(other),
+                }
+            }
+        }
+    }
+
+    /// An object of this name is there. It is ours if the first answer was lost; else it is somebody's, and stays.
+    async fn ours(&mut self, object: &Value, shown: &str) -> Result<(), ClusterError> {
+        let conflict = ClusterError::Conflict { what: shown.to_owned() };
+        let Some(last) = self.objects.last() else { return Err(conflict) };
+        let question = Question {
+            method: &Method::GET,
+            path: &last.path.clone(),
+            query: &[],
+            body: None,
+            doing: "looking at what is there already",
+            permission: "get",
+        };
+        let there = self.client.ask(question).await;
+        let same = there.is_ok_and(|there| {
+            let labels = &object["metadata"]["labels"];
+            labels.is_object() && there["metadata"]["labels"] == *labels
+        });
+        if same {
+            return Ok(());
+        }
+        self.objects.pop();
+        Err(conflict)
+    }
+
+    /// Deletes everything, the last first.
+    async fn delete(mut self) -> Result<(), ClusterError> {
+        let objects = std::mem::take(&mut self.objects);
+        delete(&self.client, &objects).await
+    }
+}
+
+impl Drop for Made {
+    /// Deletes what was made when a run is cancelled.
+    ///
+    /// Waits for it: the program may be about to end. A thread of its own, because a runtime cannot be waited for from within
+    /// itself, with connections of its own.
+    fn drop(&mut self) {
+        if self.objects.is_empty() {
+            return;
+        }
+        let objects = std::mem::take(&mut self.objects);
+        let Ok(client) = self.client.again() else { return };
+        let work = std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                let _too_late = tokio::time::timeout(LAST_MOMENT, delete(&client, &objects)).await;
+            });
+        });
+        let _panicked = work.join();
+    }
+}
+
+async fn delete(client: &Client, objects: &[Object]) -> Result<(), ClusterError> {
+    let (mut left, mut reason) = (Vec::new(), String::new());
+    let body = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background" });
+    for object in objects.iter().rev() {
+        let doing = format!("deleting {}", object.shown);
+        let question = Question {
+            method: &Method::DELETE,
+            path: &object.path,
+            query: &[],
+            body: Some(&body),
+            doing: &doing,
+            permission: "delete",
+        };
+        match client.ask(question).await {
+            // Gone already: that is what was wanted.
+            Ok(_) | Err(ClusterError::Refused { status: 404, .. }) => {}
+            Err(error) => {
+                left.push(object.shown.clone());
+                reason = error.to_string();
+            }
+        }
+    }
+    if left.is_empty() { Ok(()) } else { Err(ClusterError::LeftBehind { left, reason }) }
+}
