@@ -78,6 +78,8 @@ pub struct PodEnd {
     pub status: Option<i64>,
     /// Why it ended, where the cluster says more than a status: `OOMKilled`, `Evicted`.
     pub reason: String,
+    /// The digest of the image that it ran, as its node says: `sha256:…`.
+    pub image: Option<String>,
     /// What it wrote, at most the last 16 MiB.
     pub log: Vec<u8>,
 }

@@ -37,6 +37,8 @@ pub enum Rendezvous {
     C10d,
     /// An etcd server of the job's own.
     Etcd,
+    /// One of the pods is the master; the operator names it and numbers the others in the environment, and no torchrun is needed.
+    Master,
 }
 
 /// What job is wanted.
@@ -123,9 +125,8 @@ pub fn config_map(order: &Order<'_>, name: &ObjectName, files: BTreeMap<String, 
 impl Job {
     /// Returns the objects as YAML documents.
     pub fn yaml(&self) -> Result<String, JobError> {
-        let document = |object| {
-            serde_saphyr::to_string(object).map_err(|error| JobError::Yaml(error.to_string()))
-        };
+        let document =
+            |object| serde_saphyr::to_string(object).map_err(|error| JobError::Yaml(error.to_string()));
         let documents: Vec<String> = self.objects.iter().map(document).collect::<Result<_, _>>()?;
         Ok(documents.join("---\n"))
     }

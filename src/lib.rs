@@ -14,6 +14,7 @@ pub mod plan;
 pub mod render;
 pub mod job;
 pub mod engine;
+pub mod cluster;
 pub mod check;
 pub mod grade;
 pub mod smoke;

@@ -116,7 +116,9 @@ impl NcclLog {
         let texts = read.lines.iter().map(|line| &line.text);
         let mut texts = texts.chain(read.symptoms.iter().flat_map(|symptom| &symptom.texts));
         match texts.find(|text| text.split('*').any(|part| part.trim().len() < 2)) {
-            Some(text) => Err(malformed(format!("`{text}` has a part that is too short to tell lines apart"))),
+            Some(text) => {
+                Err(malformed(format!("`{text}` has a part that is too short to tell lines apart")))
+            }
             None => Ok(read),
         }
     }
@@ -150,6 +152,9 @@ mod tests {
             Err(CatalogError::Malformed { .. })
         ));
         let short = twice.replace("some text", "some * text").replacen("some * text", "*", 1);
-        assert!(matches!(NcclLog::read(&short), Err(CatalogError::Malformed { .. } | CatalogError::Duplicate { .. })));
+        assert!(matches!(
+            NcclLog::read(&short),
+            Err(CatalogError::Malformed { .. } | CatalogError::Duplicate { .. })
+        ));
     }
 }

@@ -64,7 +64,11 @@ impl Client {
         Self::with(access, patience, credential)
     }
 
-    fn with(access: Access, patience: Patience, credential: Option<Credential>) -> Result<Self, ClusterError> {
+    fn with(
+        access: Access,
+        patience: Patience,
+        credential: Option<Credential>,
+    ) -> Result<Self, ClusterError> {
         let given = credential.as_ref().and_then(|credential| credential.identity.as_ref());
         let http = connections(&access, given.or(access.identity.as_ref()), patience)?;
         Ok(Self { access, patience, http, credential: Mutex::new(credential) })
@@ -120,7 +124,11 @@ impl Client {
         } else {
             response
         };
-        if response.status().is_success() { Ok(response) } else { Err(self.refused(response, question).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refused(response, question).await)
+        }
     }
 
     async fn send(&self, question: Question<'_>, renew: bool) -> Result<Response, Fault> {
@@ -147,7 +155,8 @@ impl Client {
             Login::File(path) => Some(config::token(path)?),
             Login::Plugin(plugin) => {
                 let mut known = self.credential.lock().await;
-                let good = known.as_ref().is_some_and(|credential| credential.is_good(jiff::Timestamp::now()));
+                let good =
+                    known.as_ref().is_some_and(|credential| credential.is_good(jiff::Timestamp::now()));
                 if renew || !good {
                     *known = Some(plugin.ask().await?);
                 }
@@ -155,8 +164,11 @@ impl Client {
             }
         };
         let header = |token: String| {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| ClusterError::Config("the token for the cluster holds characters that no header can".to_owned()))?;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                ClusterError::Config(
+                    "the token for the cluster holds characters that no header can".to_owned(),
+                )
+            })?;
             value.set_sensitive(true);
             Ok(value)
         };
@@ -183,7 +195,9 @@ impl Client {
         };
         let doing = question.doing.to_owned();
         match status {
-            401 => Fault::never(ClusterError::Unauthorised { server: self.access.server.to_string(), message }),
+            401 => {
+                Fault::never(ClusterError::Unauthorised { server: self.access.server.to_string(), message })
+            }
             403 => Fault::never(ClusterError::Forbidden {
                 doing,
                 message,
@@ -248,10 +262,16 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     words.last().cloned().unwrap_or_else(|| error.to_string())
 }
 
-fn connections(access: &Access, identity: Option<&Vec<u8>>, patience: Patience) -> Result<reqwest::Client, ClusterError> {
+fn connections(
+    access: &Access,
+    identity: Option<&Vec<u8>>,
+    patience: Patience,
+) -> Result<reqwest::Client, ClusterError> {
     // An error says that one is set already, which serves as well.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
-    let bad = |what: &str, error: reqwest::Error| ClusterError::Config(format!("{what} of the kubeconfig: {}", chain(&error)));
+    let bad = |what: &str, error: reqwest::Error| {
+        ClusterError::Config(format!("{what} of the kubeconfig: {}", chain(&error)))
+    };
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("smp-image/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(patience.connect)
@@ -259,11 +279,14 @@ fn connections(access: &Access, identity: Option<&Vec<u8>>, patience: Patience) 
         .redirect(reqwest::redirect::Policy::none())
         .tls_danger_accept_invalid_certs(!access.verify);
     if let Some(pem) = &access.authority {
-        let authority = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| bad("the certificate authority", error))?;
+        let authority = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| bad("the certificate authority", error))?;
         builder = builder.tls_certs_only(authority);
     }
     if let Some(pem) = identity {
-        builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|error| bad("the client certificate", error))?);
+        builder = builder.identity(
+            reqwest::Identity::from_pem(pem).map_err(|error| bad("the client certificate", error))?,
+        );
     }
     if let Some(proxy) = &access.proxy {
         builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| bad("the proxy", error))?);

@@ -1,5 +1,8 @@
 //! Which cluster, and who we are there: the kubeconfig as `kubectl` reads it, or the service account of the pod we run in.
-#![expect(clippy::disallowed_methods, reason = "the cluster's door reads the kubeconfig and the files that it names")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the cluster's door reads the kubeconfig and the files that it names"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -160,32 +163,61 @@ impl Access {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ClusterError> {
         let bad = |message: String| ClusterError::Config(message);
-        let current = || files.iter().filter_map(|file| file.current.as_deref()).find(|name| !name.is_empty());
+        let current =
+            || files.iter().filter_map(|file| file.current.as_deref()).find(|name| !name.is_empty());
         let name = context.or_else(current).ok_or_else(|| {
-            bad(format!("the kubeconfig has no current context; --kube-context takes one of: {}", contexts(files)))
+            bad(format!(
+                "the kubeconfig has no current context; --kube-context takes one of: {}",
+                contexts(files)
+            ))
         })?;
         let entries = files.iter().flat_map(|file| file.contexts.iter().flatten());
         let context = entries.filter(|entry| entry.name == name).map(|entry| &entry.context).next();
         let context = context.ok_or_else(|| {
-            bad(format!("the kubeconfig has no context `{}`; it has: {}", name.escape_debug(), contexts(files)))
+            bad(format!(
+                "the kubeconfig has no context `{}`; it has: {}",
+                name.escape_debug(),
+                contexts(files)
+            ))
         })?;
-        let clusters = files.iter().flat_map(|file| file.clusters.iter().flatten().map(move |entry| (file, entry)));
+        let clusters =
+            files.iter().flat_map(|file| file.clusters.iter().flatten().map(move |entry| (file, entry)));
         let (file, cluster) = clusters
             .filter(|(_, entry)| entry.name == context.cluster)
             .map(|(file, entry)| (file, &entry.cluster))
             .next()
-            .ok_or_else(|| bad(format!("context `{name}` names a cluster `{}` that the kubeconfig lacks", context.cluster)))?;
+            .ok_or_else(|| {
+                bad(format!(
+                    "context `{name}` names a cluster `{}` that the kubeconfig lacks",
+                    context.cluster
+                ))
+            })?;
         if cluster.tls_server_name.is_some() {
-            return Err(bad(format!("cluster `{}` sets tls-server-name, which is not supported", context.cluster)));
+            return Err(bad(format!(
+                "cluster `{}` sets tls-server-name, which is not supported",
+                context.cluster
+            )));
         }
-        let authority = either(&file.folder, cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())?;
+        let authority = either(
+            &file.folder,
+            cluster.certificate_authority_data.as_deref(),
+            cluster.certificate_authority.as_deref(),
+        )?;
         let users = files.iter().flat_map(|file| file.users.iter().flatten().map(move |entry| (file, entry)));
-        let user = users.filter(|(_, entry)| entry.name == context.user).map(|(file, entry)| (file, entry.user.as_ref())).next();
+        let user = users
+            .filter(|(_, entry)| entry.name == context.user)
+            .map(|(file, entry)| (file, entry.user.as_ref()))
+            .next();
         let (login, identity) = match user {
             Some((file, Some(user))) => login(user, &file.folder, environment)?,
             Some((_, None)) => (Login::Nobody, None),
             None if context.user.is_empty() => (Login::Nobody, None),
-            None => return Err(bad(format!("context `{name}` names a user `{}` that the kubeconfig lacks", context.user))),
+            None => {
+                return Err(bad(format!(
+                    "context `{name}` names a user `{}` that the kubeconfig lacks",
+                    context.user
+                )));
+            }
         };
         Ok(Self {
             server: address(&cluster.server)?,
@@ -194,19 +226,28 @@ impl Access {
             proxy: cluster.proxy_url.clone(),
             identity,
             login,
-            namespace: context.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
+            namespace: context
+                .namespace
+                .clone()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "default".to_owned()),
         })
     }
 }
 
 fn contexts(files: &[File]) -> String {
-    let names: Vec<&str> =
-        files.iter().flat_map(|file| file.contexts.iter().flatten()).map(|entry| entry.name.as_str()).collect();
+    let names: Vec<&str> = files
+        .iter()
+        .flat_map(|file| file.contexts.iter().flatten())
+        .map(|entry| entry.name.as_str())
+        .collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn read(path: &Path) -> Result<File, ClusterError> {
-    let bad = |reason: String| ClusterError::Config(format!("the kubeconfig {} does not read: {reason}", path.display()));
+    let bad = |reason: String| {
+        ClusterError::Config(format!("the kubeconfig {} does not read: {reason}", path.display()))
+    };
     let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     // What does not read is not quoted: it may be a secret.
     let mut file: Option<File> = serde_saphyr::from_str(&text).map_err(|error| {
@@ -227,7 +268,8 @@ fn login(
     if user.auth_provider.is_some() {
         return bad("the kubeconfig uses auth-provider, which Kubernetes has removed; use an exec plugin");
     }
-    let certificate = either(folder, user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
+    let certificate =
+        either(folder, user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
     let key = either(folder, user.client_key_data.as_deref(), user.client_key.as_deref())?;
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(pair(certificate, &key)),
@@ -259,17 +301,17 @@ pub(super) fn pair(mut certificate: Vec<u8>, key: &[u8]) -> Vec<u8> {
 /// Returns what stands in the kubeconfig itself, or in the file that it names.
 fn either(folder: &Path, data: Option<&str>, file: Option<&Path>) -> Result<Option<Vec<u8>>, ClusterError> {
     match (data.filter(|data| !data.is_empty()), file.filter(|file| !file.as_os_str().is_empty())) {
-        (Some(data), _) => STANDARD
-            .decode(data.trim())
-            .map(Some)
-            .map_err(|_| ClusterError::Config("a certificate or key in the kubeconfig is not base64".to_owned())),
+        (Some(data), _) => STANDARD.decode(data.trim()).map(Some).map_err(|_| {
+            ClusterError::Config("a certificate or key in the kubeconfig is not base64".to_owned())
+        }),
         (None, Some(file)) => content(&folder.join(file)).map(Some),
         (None, None) => Ok(None),
     }
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, ClusterError> {
-    std::fs::read(path).map_err(|error| ClusterError::Config(format!("cannot read {}: {error}", path.display())))
+    std::fs::read(path)
+        .map_err(|error| ClusterError::Config(format!("cannot read {}: {error}", path.display())))
 }
 
 /// Reads a token from its file.

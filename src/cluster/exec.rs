@@ -1,5 +1,8 @@
 //! Programs that the kubeconfig names for credentials, such as `aws eks get-token` (client.authentication.k8s.io).
-#![expect(clippy::disallowed_methods, reason = "the cluster's door starts the program that the kubeconfig names for credentials")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the cluster's door starts the program that the kubeconfig names for credentials"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,7 +79,8 @@ impl Plugin {
     /// Runs it.
     pub(super) async fn ask(&self) -> Result<Credential, ClusterError> {
         let version = self.api_version.as_deref().unwrap_or("client.authentication.k8s.io/v1");
-        let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": { "interactive": false } });
+        let info =
+            json!({ "apiVersion": version, "kind": "ExecCredential", "spec": { "interactive": false } });
         let path = Path::new(&self.command);
         let program = if path.components().count() > 1 { self.folder.join(path) } else { path.to_owned() };
         let mut command = Command::new(program);
@@ -103,9 +107,12 @@ impl Plugin {
         // What it wrote is a secret: an error does not quote it.
         let answer: Answer = serde_json::from_slice(&output.stdout)
             .map_err(|_| self.fault("wrote no ExecCredential to standard output".to_owned()))?;
-        let status = answer.status.ok_or_else(|| self.fault("wrote an ExecCredential without status".to_owned()))?;
+        let status =
+            answer.status.ok_or_else(|| self.fault("wrote an ExecCredential without status".to_owned()))?;
         let identity = match (status.client_certificate_data, status.client_key_data) {
-            (Some(certificate), Some(key)) => Some(super::config::pair(certificate.into_bytes(), key.as_bytes())),
+            (Some(certificate), Some(key)) => {
+                Some(super::config::pair(certificate.into_bytes(), key.as_bytes()))
+            }
             _ => None,
         };
         if status.token.is_none() && identity.is_none() {

@@ -48,7 +48,10 @@ pub(super) async fn follow(
                 }
             }
             // 400: the container is only about to start.
-            Err(fault) if fault.again.is_none() && !matches!(fault.error, ClusterError::Refused { status: 400, .. }) => {
+            Err(fault)
+                if fault.again.is_none()
+                    && !matches!(fault.error, ClusterError::Refused { status: 400, .. }) =>
+            {
                 return Err(fault.error);
             }
             Err(fault) if tries >= TRIES => return Err(fault.error),

@@ -6,6 +6,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
     pub(super) name: String,
+    /// The digest of the image that its node ran.
+    pub(super) image: Option<String>,
     pub(super) state: State,
 }
 
@@ -27,7 +29,8 @@ pub(super) enum State {
 /// Reasons of a waiting container that no waiting mends. `ErrImagePull` is not one: the node tries again, and says
 /// `ImagePullBackOff` when it has failed more than once.
 const NO_IMAGE: &[&str] = &["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
-const BROKEN: &[&str] = &["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"];
+const BROKEN: &[&str] =
+    &["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"];
 
 #[derive(Deserialize)]
 struct Wire {
@@ -63,6 +66,8 @@ struct Condition {
 #[derive(Deserialize)]
 struct ContainerStatus {
     name: String,
+    #[serde(default, rename = "imageID")]
+    image: String,
     #[serde(default)]
     state: ContainerState,
 }
@@ -87,14 +92,19 @@ impl Pod {
     pub(super) fn read(object: &serde_json::Value, container: &str) -> Option<Self> {
         let wire: Wire = serde::Deserialize::deserialize(object).ok()?;
         let state = state(&wire.status, container);
-        Some(Self { name: wire.metadata.name, state })
+        let watched = wire.status.container_statuses.iter().find(|status| status.name == container);
+        // `registry.example/name@sha256:…`; containerd writes the bare digest for images without a name.
+        let image =
+            watched.and_then(|status| Some(status.image.get(status.image.find("sha256:")?..)?.to_owned()));
+        Some(Self { name: wire.metadata.name, image, state })
     }
 }
 
 fn state(status: &Status, container: &str) -> State {
     let watched = status.container_statuses.iter().find(|status| status.name == container);
     if let Some(ContainerStatus { state: ContainerState { terminated: Some(ended), .. }, .. }) = watched {
-        let reason = if ended.reason == "Completed" || ended.reason == "Error" { String::new() } else { said(ended) };
+        let reason =
+            if ended.reason == "Completed" || ended.reason == "Error" { String::new() } else { said(ended) };
         return State::Ended { status: ended.exit_code, reason };
     }
     if matches!(status.phase.as_str(), "Failed" | "Succeeded") {
@@ -112,7 +122,8 @@ fn state(status: &Status, container: &str) -> State {
             _ => State::Pending(said(waiting)),
         };
     }
-    let unscheduled = |condition: &&Condition| condition.r#type == "PodScheduled" && condition.status == "False";
+    let unscheduled =
+        |condition: &&Condition| condition.r#type == "PodScheduled" && condition.status == "False";
     match status.conditions.iter().find(unscheduled) {
         Some(condition) => State::Pending(joined(&[condition.reason.as_str(), condition.message.as_str()])),
         None => State::Pending("waiting for a node".to_owned()),
@@ -132,7 +143,9 @@ impl std::fmt::Display for State {
         match self {
             Self::Pending(why) | Self::NoImage(why) | Self::Broken(why) => write!(f, "waiting: {why}"),
             Self::Running => f.write_str("running"),
-            Self::Ended { status: Some(status), reason } if reason.is_empty() => write!(f, "ended with status {status}"),
+            Self::Ended { status: Some(status), reason } if reason.is_empty() => {
+                write!(f, "ended with status {status}")
+            }
             Self::Ended { status: Some(status), reason } => write!(f, "ended with status {status}: {reason}"),
             Self::Ended { status: None, reason } => write!(f, "ended: {reason}"),
         }

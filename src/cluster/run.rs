@@ -47,7 +47,7 @@ async fn ended(
     }
     let mut following = Following::new(client, work);
     let started = Instant::now();
-    let mut watch = Watch::new(client, &following.namespace, &work.selector, &work.container);
+    let mut pods = watched(Watch::new(client, &following.namespace, &work.selector, &work.container));
     let mut running_since: Option<Instant> = None;
     loop {
         let limit = match running_since {
@@ -55,7 +55,7 @@ async fn ended(
             None => started + work.start_limit,
         };
         tokio::select! {
-            pod = watch.next() => following.pod(pod?, tell)?,
+            Some(pod) = pods.changes.recv() => following.pod(pod?, tell)?,
             Some((pod, line)) = following.lines.recv() => following.line(&pod, &line, tell),
             () = tokio::time::sleep_until(limit) => {
                 return Err(match running_since {
@@ -73,12 +73,36 @@ async fn ended(
     }
 }
 
+/// Changes of pods, as they come.
+struct Pods {
+    changes: mpsc::Receiver<Result<Pod, ClusterError>>,
+    // Ends with the run.
+    _watching: JoinSet<()>,
+}
+
+/// Watches in a task of its own: a log that never pauses must not keep a lost connection from being made anew.
+fn watched(mut watch: Watch) -> Pods {
+    let (sender, changes) = mpsc::channel(64);
+    let mut watching = JoinSet::new();
+    watching.spawn(async move {
+        loop {
+            let change = watch.next().await;
+            let last = change.is_err();
+            if sender.send(change).await.is_err() || last {
+                return;
+            }
+        }
+    });
+    Pods { changes, _watching: watching }
+}
+
 /// Pods and their logs.
 struct Following<'a> {
     client: &'a Arc<Client>,
     work: &'a Work,
     namespace: String,
     pods: BTreeMap<String, State>,
+    images: BTreeMap<String, String>,
     followed: BTreeSet<String>,
     logs: JoinSet<(String, Result<Vec<u8>, ClusterError>)>,
     lines: mpsc::Receiver<(String, String)>,
@@ -95,6 +119,7 @@ impl<'a> Following<'a> {
             work,
             namespace: named.unwrap_or(&client.access().namespace).to_owned(),
             pods: BTreeMap::new(),
+            images: BTreeMap::new(),
             followed: BTreeSet::new(),
             logs: JoinSet::new(),
             lines,
@@ -115,7 +140,9 @@ impl<'a> Following<'a> {
             State::Broken(reason) => {
                 return Err(ClusterError::Unstartable { pod: pod.name.clone(), reason: reason.clone() });
             }
-            State::Running | State::Ended { status: Some(_), .. } if self.followed.insert(pod.name.clone()) => {
+            State::Running | State::Ended { status: Some(_), .. }
+                if self.followed.insert(pod.name.clone()) =>
+            {
                 let follow = logs::follow(
                     Arc::clone(self.client),
                     self.namespace.clone(),
@@ -127,6 +154,9 @@ impl<'a> Following<'a> {
                 self.logs.spawn(async move { (name, follow.await) });
             }
             _ => {}
+        }
+        if let Some(image) = pod.image {
+            self.images.insert(pod.name.clone(), image);
         }
         self.pods.insert(pod.name, pod.state);
         Ok(())
@@ -181,7 +211,7 @@ impl<'a> Following<'a> {
                 other => (None, other.to_string()),
             };
             let log = read.remove(&pod).unwrap_or_default();
-            PodEnd { pod, status, reason, log }
+            PodEnd { image: self.images.remove(&pod), pod, status, reason, log }
         };
         Ok(self.pods.into_iter().map(end).collect())
     }
@@ -201,22 +231,27 @@ impl<'a> Following<'a> {
         let reason = said.unwrap_or_else(|| {
             "the cluster says nothing; for Kubeflow's jobs: does the training operator run?".to_owned()
         });
-        ClusterError::NeverStarted { who: format!("{} of {wanted} pods", wanted.saturating_sub(here)), limit, reason }
+        ClusterError::NeverStarted {
+            who: format!("{} of {wanted} pods", wanted.saturating_sub(here)),
+            limit,
+            reason,
+        }
     }
 
     /// Returns the last warning that the cluster has about our objects. What cannot be read says nothing.
     async fn said_of(&self, made: &Made) -> Option<String> {
         let last = made.objects.last()?;
         let selector = format!("involvedObject.name={},type=Warning", last.name);
-        let events = self.client.ask(Question {
+        let path = format!("api/v1/namespaces/{}/events", self.namespace);
+        let question = Question {
             method: &Method::GET,
-            path: &format!("api/v1/namespaces/{}/events", self.namespace),
+            path: &path,
             query: &[("fieldSelector", &selector)],
             body: None,
             doing: "asking for events",
             permission: "list events",
-        });
-        let events = events.await.ok()?;
+        };
+        let events = self.client.ask(question).await.ok()?;
         let message = events["items"].as_array()?.last()?["message"].as_str()?;
         Some(message.to_owned())
     }
@@ -266,7 +301,12 @@ impl Made {
             Err(ClusterError::Refused { status: 409, .. }) => self.ours(object, &shown).await,
             Err(error) => {
                 // Refused: there is nothing to delete. Everything else leaves that open.
-                if matches!(error, ClusterError::Refused { .. } | ClusterError::Forbidden { .. } | ClusterError::Unauthorised { .. }) {
+                if matches!(
+                    error,
+                    ClusterError::Refused { .. }
+                        | ClusterError::Forbidden { .. }
+                        | ClusterError::Unauthorised { .. }
+                ) {
                     self.objects.pop();
                 }
                 match error {
@@ -323,7 +363,9 @@ impl Drop for Made {
         let objects = std::mem::take(&mut self.objects);
         let Ok(client) = self.client.again() else { return };
         let work = std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
             runtime.block_on(async {
                 let _too_late = tokio::time::timeout(LAST_MOMENT, delete(&client, &objects)).await;
             });

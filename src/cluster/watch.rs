@@ -43,7 +43,7 @@ impl Watch {
         }
     }
 
-    /// Returns the next pod that is there or has changed. May be dropped and called again: nothing is lost.
+    /// Returns the next pod that is there or has changed.
     pub(super) async fn next(&mut self) -> Result<Pod, ClusterError> {
         loop {
             if let Some(pod) = self.found.pop_front() {
@@ -121,8 +121,12 @@ impl Watch {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
             let Ok(change) = serde_json::from_slice::<Value>(&line) else { continue };
             match change["type"].as_str() {
-                Some("ADDED" | "MODIFIED") => self.found.extend(Pod::read(&change["object"], &self.container)),
-                Some("DELETED") => self.found.extend(Pod::read(&change["object"], &self.container).map(deleted)),
+                Some("ADDED" | "MODIFIED") => {
+                    self.found.extend(Pod::read(&change["object"], &self.container))
+                }
+                Some("DELETED") => {
+                    self.found.extend(Pod::read(&change["object"], &self.container).map(deleted))
+                }
                 // Most often 410: what it knew is too old.
                 Some("ERROR") => self.stream = None,
                 _ => {}

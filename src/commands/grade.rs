@@ -30,7 +30,9 @@ pub(super) fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure>
 pub(super) fn passed(grade: &Grade) -> Result<(), Failure> {
     match grade.verdict {
         Status::Passed => Ok(()),
-        Status::Failed => Err(Failure::said(Fault::Verdict, "the log shows that the job did not run as it should")),
+        Status::Failed => {
+            Err(Failure::said(Fault::Verdict, "the log shows that the job did not run as it should"))
+        }
         Status::Unknown => {
             Err(Failure::said(Fault::Verdict, "the log does not say whether the job ran as it should")
                 .hint("what is unknown is not passed: see the hints above"))
@@ -44,8 +46,10 @@ pub(super) fn instances<'a>(names: &[String], catalog: &'a Catalog) -> Result<Ve
         catalog.instances.get(name).ok_or_else(|| {
             let shown = name.escape_debug();
             let near = nearest(name, catalog.instances.keys().map(String::as_str));
-            let failure =
-                Failure::said(Fault::Usage, format!("`{shown}` is not an instance type that the catalogue knows"));
+            let failure = Failure::said(
+                Fault::Usage,
+                format!("`{shown}` is not an instance type that the catalogue knows"),
+            );
             match near {
                 Some(near) => failure.hint(format!("did you mean {near}?")),
                 None => failure.hint("instance types are named as SageMaker does, such as ml.p5.48xlarge"),
@@ -66,7 +70,9 @@ fn read(grader: &mut Grader<'_>, path: &Path, world: &World) -> Result<(), Failu
         })?;
         grader.read(&name, BufReader::with_capacity(1 << 16, file))
     };
-    read.map_err(|error| Failure::said(Fault::Machine, format!("cannot read the log {name} to its end: {error}")))
+    read.map_err(|error| {
+        Failure::said(Fault::Machine, format!("cannot read the log {name} to its end: {error}"))
+    })
 }
 
 fn print(grade: &Grade, cli: &Cli, world: &World) -> Result<(), Failure> {

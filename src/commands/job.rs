@@ -39,7 +39,9 @@ pub(super) fn run(verb: &Job, cli: &Cli, world: &World) -> Result<(), Failure> {
     let job = job::job(&order)?;
     let text = match cli.format {
         Format::Json => {
-            serde_json::to_string_pretty(&job).map_err(|error| Failure::said(Fault::Defect, error.to_string()))? + "\n"
+            serde_json::to_string_pretty(&job)
+                .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?
+                + "\n"
         }
         Format::Text | Format::Junit => job.yaml()?,
     };
@@ -84,7 +86,9 @@ impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let message = error.to_string();
         match error {
-            JobError::NoNodes | JobError::TooManyNodes(_) => Self::said(Fault::Usage, format!("--nodes: {message}")),
+            JobError::NoNodes | JobError::TooManyNodes(_) => {
+                Self::said(Fault::Usage, format!("--nodes: {message}"))
+            }
             JobError::PlainOverNodes => Self::said(Fault::Usage, message).hint("--kind pytorchjob or mpijob"),
             JobError::NothingToLaunch => Self::said(Fault::Usage, message)
                 .hint("name it after `--`, such as: -- all_reduce_perf -b 8 -e 16G -f 2 -g 1"),

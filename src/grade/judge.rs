@@ -118,8 +118,7 @@ impl Case<'_> {
 
     fn symptom(&self, at: usize) -> Option<&Symptom> {
         let symptom = &self.table.symptoms[at];
-        let fits =
-            self.fits(symptom.nccl.as_ref()) && fits(symptom.plugin.as_ref(), self.plugin.as_ref());
+        let fits = self.fits(symptom.nccl.as_ref()) && fits(symptom.plugin.as_ref(), self.plugin.as_ref());
         fits.then_some(symptom)
     }
 
@@ -165,8 +164,7 @@ fn nccl(case: &Case<'_>) -> Aspect {
 /// Whether the ranks found each other: every communicator that was begun is complete.
 fn start(case: &Case<'_>, grave: bool) -> Aspect {
     let state = case.state;
-    let open: Vec<&Voice> =
-        state.voices.values().filter(|voice| voice.started > voice.completed).collect();
+    let open: Vec<&Voice> = state.voices.values().filter(|voice| voice.started > voice.completed).collect();
     let said = heard(state);
     if state.started.count + state.completed.count == 0 {
         let remedy = "run with NCCL_DEBUG=INFO, and keep the log until training has begun";
@@ -177,7 +175,8 @@ fn start(case: &Case<'_>, grave: bool) -> Aspect {
         return aspect("start", Status::Passed, format!("every communicator is complete; {said}"), "", lines);
     }
     let of = state.voices.values().filter(|voice| voice.started > 0).count();
-    let words = format!("{} of {of} ranks never completed a communicator that they began; {said}", open.len());
+    let words =
+        format!("{} of {of} ranks never completed a communicator that they began; {said}", open.len());
     let (status, remedy) = if grave || open.len() < of {
         (Status::Failed, "find the rank that failed or never came: the others wait for it")
     } else {

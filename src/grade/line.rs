@@ -71,7 +71,8 @@ fn speaker(head: &str) -> (usize, Speaker<'_>) {
         let (offset, word) = words[at];
         let Some(device) = device(word) else { continue };
         let before = at.checked_sub(1).map(|before| words[before]);
-        if let Some((offset, (host, pid))) = before.and_then(|(offset, word)| Some((offset, process(word)?))) {
+        if let Some((offset, (host, pid))) = before.and_then(|(offset, word)| Some((offset, process(word)?)))
+        {
             return (offset, Speaker { host, pid, device: Some(device) });
         }
         alone = alone.or(Some((offset, Speaker { device: Some(device), ..Speaker::default() })));

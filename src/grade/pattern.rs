@@ -79,9 +79,8 @@ mod tests {
     fn texts_are_found_without_regard_to_case_and_with_gaps() {
         let log = NcclLog::embedded().unwrap();
         let patterns = Patterns::new(&log).unwrap();
-        let meanings = |line: &str| -> Vec<Meaning> {
-            patterns.find(line).into_iter().map(|hit| hit.meaning).collect()
-        };
+        let meanings =
+            |line: &str| -> Vec<Meaning> { patterns.find(line).into_iter().map(|hit| hit.meaning).collect() };
         let events = |line: &str| -> Vec<LogEvent> {
             let event = |meaning| if let Meaning::Line(_, event) = meaning { Some(event) } else { None };
             meanings(line).into_iter().filter_map(event).collect()

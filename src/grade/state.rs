@@ -95,7 +95,8 @@ impl State {
         let messages = line::messages(text);
         self.read.messages += messages.len() as u64;
         self.version(text);
-        self.speaks_of_efa |= text.contains("NET/OFI") || text.contains("libfabric") || text.contains("ofi-nccl");
+        self.speaks_of_efa |=
+            text.contains("NET/OFI") || text.contains("libfabric") || text.contains("ofi-nccl");
         for message in &messages {
             self.message(message, text);
         }
@@ -192,9 +193,8 @@ impl State {
 impl Voice {
     /// Reads `comm 0x… rank 3 nranks 16 …`, of the largest communicator.
     fn joined(&mut self, text: &str) {
-        let after = |word: &str| -> Option<u32> {
-            text.split_once(word)?.1.split_whitespace().next()?.parse().ok()
-        };
+        let after =
+            |word: &str| -> Option<u32> { text.split_once(word)?.1.split_whitespace().next()?.parse().ok() };
         if let (Some(rank), Some(of)) = (after(" rank "), after(" nranks "))
             && self.rank.is_none_or(|(_, known)| of > known)
         {

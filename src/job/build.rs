@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::manifest::{
-    Container, ContainerPort, DeploymentSpec, ElasticPolicy, EnvVar, JobSpec, Manifest, Metadata, MpiSpec, PodSpec,
-    PodTemplate, PyTorchSpec, Replicas, Resources, RunPolicy, Selector, ServicePort, ServiceSpec, Spec, Volume,
-    VolumeSource,
+    Container, ContainerPort, DeploymentSpec, ElasticPolicy, EnvVar, JobSpec, Manifest, Metadata, MpiSpec,
+    PodSpec, PodTemplate, PyTorchSpec, Replicas, Resources, RunPolicy, Selector, ServicePort, ServiceSpec,
+    Spec, Volume, VolumeSource,
 };
 use super::{Mount, Order, Rendezvous};
 
@@ -42,41 +42,57 @@ pub(super) fn plain(order: &Order<'_>) -> Manifest {
 
 /// A PyTorchJob, and the etcd beside it where it is wanted.
 pub(super) fn pytorch(order: &Order<'_>) -> Vec<Manifest> {
-    let etcd = order.rendezvous == Rendezvous::Etcd;
-    let elastic = ElasticPolicy {
+    let replicas = |replicas| Replicas {
+        replicas,
+        restart_policy: if order.deadline.is_some() { "Never" } else { "OnFailure" },
+        // The operator knows the container by this name.
+        template: template(order, "pytorch", order.command.clone(), None),
+    };
+    let specs = match order.rendezvous {
+        Rendezvous::Master if order.nodes == 1 => BTreeMap::from([("Master", replicas(1))]),
+        Rendezvous::Master => {
+            BTreeMap::from([("Master", replicas(1)), ("Worker", replicas(order.nodes - 1))])
+        }
+        Rendezvous::C10d | Rendezvous::Etcd => BTreeMap::from([("Worker", replicas(order.nodes))]),
+    };
+    let spec = PyTorchSpec {
+        elastic_policy: elastic(order),
+        nproc_per_node: order.instance.gpus.to_string(),
+        run_policy: run_policy(order),
+        pytorch_replica_specs: specs,
+    };
+    let job = object(order, "kubeflow.org/v1", "PyTorchJob", Spec::PyTorch(spec));
+    let etcd = if order.rendezvous == Rendezvous::Etcd { etcd_objects(order).to_vec() } else { Vec::new() };
+    etcd.into_iter().chain([job]).collect()
+}
+
+fn elastic(order: &Order<'_>) -> Option<ElasticPolicy> {
+    let etcd = match order.rendezvous {
+        Rendezvous::Master => return None,
+        Rendezvous::C10d => false,
+        Rendezvous::Etcd => true,
+    };
+    Some(ElasticPolicy {
         rdzv_backend: if etcd { "etcd" } else { "c10d" },
         // Without a host the operator takes the first worker.
         rdzv_host: etcd.then(|| etcd_name(order)),
         rdzv_port: etcd.then_some(ETCD_PORT),
         min_replicas: order.nodes,
         max_replicas: order.nodes,
-        max_restarts: if order.deadline.is_some() { 0 } else { RESTARTS },
-    };
-    let worker = Replicas {
-        replicas: order.nodes,
-        restart_policy: if order.deadline.is_some() { "Never" } else { "OnFailure" },
-        // The operator knows the container by this name.
-        template: template(order, "pytorch", order.command.clone(), None),
-    };
-    let spec = PyTorchSpec {
-        elastic_policy: Some(elastic),
-        nproc_per_node: order.instance.gpus.to_string(),
-        run_policy: run_policy(order),
-        pytorch_replica_specs: BTreeMap::from([("Worker", worker)]),
-    };
-    let job = object(order, "kubeflow.org/v1", "PyTorchJob", Spec::PyTorch(spec));
-    if etcd { etcd_objects(order).into_iter().chain([job]).collect() } else { vec![job] }
+        max_restarts: RESTARTS,
+    })
 }
 
 /// An MPIJob: workers wait for ssh, the launcher starts one process for each GPU.
 pub(super) fn mpi(order: &Order<'_>) -> Manifest {
     let gpus = order.instance.gpus;
     let ranks = u64::from(gpus) * u64::from(order.nodes);
-    let mut command: Vec<String> = ["mpirun", "--allow-run-as-root", "--tag-output", "-np", &ranks.to_string()]
-        .into_iter()
-        .chain(["-N", &gpus.to_string(), "--bind-to", "none", "-x", "PATH", "-x", "LD_LIBRARY_PATH"])
-        .map(str::to_owned)
-        .collect();
+    let mut command: Vec<String> =
+        ["mpirun", "--allow-run-as-root", "--tag-output", "-np", &ranks.to_string()]
+            .into_iter()
+            .chain(["-N", &gpus.to_string(), "--bind-to", "none", "-x", "PATH", "-x", "LD_LIBRARY_PATH"])
+            .map(str::to_owned)
+            .collect();
     for variable in env(order) {
         command.extend(["-x".to_owned(), format!("{}={}", variable.name, variable.value)]);
     }
@@ -233,6 +249,10 @@ fn env(order: &Order<'_>) -> Vec<EnvVar> {
     let without_nvlink = ["ml.g5.", "ml.g6."].iter().any(|family| order.instance.name.starts_with(family));
     if without_nvlink && order.instance.gpus > 1 {
         env.insert("NCCL_SHM_USE_CUDA_MEMCPY".to_owned(), "1".to_owned());
+    }
+    if order.rendezvous == Rendezvous::Master {
+        // What the operator calls WORLD_SIZE is nodes in its older releases and processes in its newer ones.
+        env.insert("NNODES".to_owned(), order.nodes.to_string());
     }
     for (name, value) in &order.env {
         env.insert(name.as_str().to_owned(), value.clone());

@@ -232,7 +232,15 @@ pub struct Volume {
 #[serde(rename_all = "camelCase")]
 pub enum VolumeSource {
     #[serde(rename_all = "camelCase")]
-    EmptyDir { medium: &'static str, size_limit: String },
-    HostPath { path: &'static str, r#type: &'static str },
-    ConfigMap { name: String },
+    EmptyDir {
+        medium: &'static str,
+        size_limit: String,
+    },
+    HostPath {
+        path: &'static str,
+        r#type: &'static str,
+    },
+    ConfigMap {
+        name: String,
+    },
 }

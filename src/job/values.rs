@@ -69,8 +69,12 @@ pub(super) fn harm(name: &EnvName, instance: &Instance) -> Option<String> {
     if name == "FI_EFA_USE_DEVICE_RDMA" && !matches!(instance.rdma, Rdma::Read | Rdma::ReadWrite) {
         return Some(format!("{name} aborts the process on a device without RDMA, as {} has", instance.name));
     }
-    if name.starts_with("RDMAV_") || matches!(name, "FI_PROVIDER" | "FI_EFA_USE_DEVICE_RDMA" | "FI_EFA_FORK_SAFE") {
-        return Some(format!("{name} is not needed with aws-ofi-nccl 1.7 and newer, which sets what it needs"));
+    if name.starts_with("RDMAV_")
+        || matches!(name, "FI_PROVIDER" | "FI_EFA_USE_DEVICE_RDMA" | "FI_EFA_FORK_SAFE")
+    {
+        return Some(format!(
+            "{name} is not needed with aws-ofi-nccl 1.7 and newer, which sets what it needs"
+        ));
     }
     if matches!(name, "NCCL_PROTO" | "NCCL_ALGO") {
         return Some(format!("{name} costs speed with aws-ofi-nccl newer than 1.5.0"));

@@ -95,7 +95,8 @@ fn heading(grade: &Grade) -> Vec<String> {
 }
 
 fn aspect_lines(aspect: &Aspect, style: Style) -> Vec<String> {
-    let mut lines = vec![format!("  {} {:<10} {}", word(aspect.status, 8, style), aspect.name, line(&aspect.said))];
+    let mut lines =
+        vec![format!("  {} {:<10} {}", word(aspect.status, 8, style), aspect.name, line(&aspect.said))];
     let shown = if aspect.status == Status::Passed { 1 } else { aspect.lines.len() };
     lines.extend(aspect.lines.iter().take(shown).map(|seen| quoted(seen, style)));
     if !aspect.remedy.is_empty() {
@@ -125,7 +126,8 @@ fn ranks(grade: &Grade, style: Style) -> Vec<String> {
     if bad.is_empty() || grade.ranks.len() < 2 {
         return Vec::new();
     }
-    let mut lines = vec![String::new(), format!("Ranks      {} of {} did not pass", bad.len(), grade.ranks.len())];
+    let mut lines =
+        vec![String::new(), format!("Ranks      {} of {} did not pass", bad.len(), grade.ranks.len())];
     for rank in bad.iter().take(SHOWN) {
         let number = rank.rank.map_or_else(|| "rank ?".to_owned(), |rank| format!("rank {rank}"));
         let device = rank.device.map_or_else(String::new, |device| format!(", GPU {device}"));
@@ -169,7 +171,8 @@ pub fn junit(grade: &Grade) -> Result<String, ReportError> {
         case.set_system_out(lines.join("\n"));
         suite.add_test_case(case);
     }
-    let mut junit = Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
+    let mut junit =
+        Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
     junit.add_test_suite(suite);
     Ok(junit.to_string()?)
 }

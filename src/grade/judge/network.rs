@@ -42,7 +42,13 @@ pub(super) fn plugin(case: &Case<'_>) -> Aspect {
     }
     if unfit.count > 0 {
         let said = "a network plugin was found that has no interface for this NCCL";
-        return aspect(name, Status::Failed, said, "take an aws-ofi-nccl that was made for this NCCL", unfit.first);
+        return aspect(
+            name,
+            Status::Failed,
+            said,
+            "take an aws-ofi-nccl that was made for this NCCL",
+            unfit.first,
+        );
     }
     if missing.count > 0 {
         let (status, said) = if case.means_efa() {
@@ -101,7 +107,9 @@ fn without_efa(case: &Case<'_>, names: &str, lines: Vec<Line>) -> Aspect {
         (Some(expected), _) => {
             (Status::Passed, format!("{names}; {} has no EFA", expected.instances.join(", ")))
         }
-        (None, Hosts::One) => (Status::Passed, format!("{names}; all ranks are on one host and do not use it")),
+        (None, Hosts::One) => {
+            (Status::Passed, format!("{names}; all ranks are on one host and do not use it"))
+        }
         (None, Hosts::Many | Hosts::Untold) if names == "Libfabric" || names.starts_with("IB") => {
             (Status::Passed, names.to_owned())
         }
@@ -124,7 +132,8 @@ pub(super) fn gpu_direct(case: &Case<'_>) -> Aspect {
             aspect(name, Status::Passed, said, "", Vec::new())
         }
         Some(Expected { gpu_direct: None, instances, .. }) => {
-            let said = format!("{uses}; not required: nothing citable says that {} has it", instances.join(", "));
+            let said =
+                format!("{uses}; not required: nothing citable says that {} has it", instances.join(", "));
             aspect(name, Status::Passed, said, "", direct.first.clone())
         }
         _ if all == 0 && case.hosts == Hosts::One => {
