@@ -81,8 +81,11 @@ fn hosts(state: &State) -> Hosts {
     let hosts: BTreeSet<&str> =
         state.voices.keys().map(|(host, ..)| host.as_str()).filter(|host| !host.is_empty()).collect();
     let leaves = state.direct.count + state.copied.count > 0;
-    if hosts.len() > 1 || leaves {
+    if hosts.len() > 1 || leaves || state.nodes > Some(1) {
         return Hosts::Many;
+    }
+    if state.nodes == Some(1) {
+        return Hosts::One;
     }
     let ranks: BTreeSet<(u32, u32)> = state.voices.values().filter_map(|voice| voice.rank).collect();
     let world = ranks.iter().map(|(_, of)| *of).max();

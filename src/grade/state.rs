@@ -77,6 +77,8 @@ pub(super) struct State {
     /// Communicators begun and completed.
     pub(super) started: Lines,
     pub(super) completed: Lines,
+    /// On how many nodes the largest communicator is, where NCCL says.
+    pub(super) nodes: Option<u32>,
     /// Whether anything speaks of EFA, libfabric or its plugin.
     pub(super) speaks_of_efa: bool,
 }
@@ -124,6 +126,10 @@ impl State {
         let (log, number) = (&self.log, self.number);
         let keep = || kept(log, number, whole);
         let text = message.text;
+        // `comm 0x… rank 0 nRanks 16 nNodes 2 …`
+        let nodes =
+            text.split_once(" nNodes ").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+        self.nodes = self.nodes.max(nodes);
         if let Some((_, route)) = text.split_once(" via ") {
             let (route, direct) = route_of(route);
             match direct {
@@ -174,6 +180,8 @@ impl State {
                     voice.provider = Some(word());
                 }
             }
+            // NCCL's own networks are plugins too since 2.28; that InfiniBand is not there means nothing.
+            Meaning::Line(_, LogEvent::PluginFailed) if matches!(word().as_str(), "IB" | "Socket") => {}
             Meaning::Line(_, LogEvent::OfiVersion) => note(&mut self.plugins, word(), keep),
             Meaning::Line(at, event) => {
                 if event == LogEvent::PluginLoaded {

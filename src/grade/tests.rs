@@ -44,7 +44,10 @@ b:1:2 [0] NCCL INFO ncclCommInitRank comm 0x2 rank 1 nranks 2 cudaDev 0 - Init C
 fn a_job_over_efa_with_gpu_direct_passes() {
     let grade = grade_on(&["ml.p5.48xlarge"], &[WELL]);
     assert_eq!(grade.verdict, Status::Passed, "{grade:#?}");
-    assert_eq!(aspect(&grade, "start").said, "every communicator is complete; 2 of 2 ranks are in the log, on 2 hosts");
+    assert_eq!(
+        aspect(&grade, "start").said,
+        "every communicator is complete; 2 of 2 ranks are in the log, on 2 hosts"
+    );
     assert_eq!(aspect(&grade, "gpu-direct").said, "2 of 2 channels over the network use GPUDirect RDMA");
     assert_eq!(grade.ranks.len(), 2);
 }
@@ -59,7 +62,8 @@ fn the_logs_of_two_pods_in_two_files_are_one_job() {
 
 #[test]
 fn one_rank_that_fell_back_to_sockets_fails_the_job_and_is_named() {
-    let log = WELL.replace("b:1:2 [0] NCCL INFO Using network Libfabric", "b:1:2 [0] NCCL INFO Using network Socket");
+    let log = WELL
+        .replace("b:1:2 [0] NCCL INFO Using network Libfabric", "b:1:2 [0] NCCL INFO Using network Socket");
     let grade = grade_on(&["ml.p5.48xlarge"], &[&log]);
     let network = aspect(&grade, "network");
     assert_eq!((network.status, network.lines[0].number), (Status::Failed, 7));
@@ -100,7 +104,8 @@ fn a_newer_symbol_that_is_absent_means_nothing_when_an_older_one_loads() {
 
 #[test]
 fn ranks_that_wait_for_one_that_never_came_are_not_passed() {
-    let log: String = WELL.lines().filter(|line| !line.contains("COMPLETE")).map(|line| format!("{line}\n")).collect();
+    let log: String =
+        WELL.lines().filter(|line| !line.contains("COMPLETE")).map(|line| format!("{line}\n")).collect();
     let grade = grade(&log);
     assert_eq!(aspect(&grade, "start").status, Status::Unknown);
     assert_eq!(grade.verdict, Status::Unknown);

@@ -6,11 +6,14 @@
 )]
 
 mod architecture;
+mod cluster;
 mod command;
 mod dockerfiles;
 mod errors;
 mod golden;
+mod grade;
 mod injection;
+mod job;
 mod plan;
 #[path = "../support/program.rs"]
 mod program;
