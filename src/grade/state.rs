@@ -97,8 +97,8 @@ impl State {
         let messages = line::messages(text);
         self.read.messages += messages.len() as u64;
         self.version(text);
-        self.speaks_of_efa |=
-            text.contains("NET/OFI") || text.contains("libfabric") || text.contains("ofi-nccl");
+        let words = ["NET/OFI", "libfabric", "ofi-nccl", "libnccl-net-ofi"];
+        self.speaks_of_efa |= words.iter().any(|word| text.contains(word));
         for message in &messages {
             self.message(message, text);
         }

@@ -39,7 +39,7 @@ def kubernetes(folder):
     while wanted:
         name = wanted.pop()
         if name not in found:
-            found[name] = json.loads(json.dumps(short(known[name])).replace("/api/_definitions.json#/$defs/", "#/definitions/"))
+            found[name] = json.loads(json.dumps(short(known[name])).replace("/api/_definitions.json#", "#").replace("#/$defs/", "#/definitions/"))
             wanted.extend(references(found[name]))
     return found
 

@@ -33,7 +33,7 @@ fn place(api: &FakeApi) -> Place {
 
 fn program(place: &Place, more: &[&str]) -> Command {
     let smoke = ["smoke", IMAGE, "--recipe", "plain.toml", "--on", "kubernetes", "--kubeconfig", "config"];
-    place.program(&[&smoke, &["--instances", "ml.g5.8xlarge"], more].concat())
+    place.program(&[&smoke[..], &["--instances", "ml.g5.8xlarge"], more].concat())
 }
 
 /// Waits until the job is there, and returns its files and itself.
