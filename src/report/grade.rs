@@ -45,8 +45,14 @@ pub fn schema() -> schemars::Schema {
 pub fn text(grade: &Grade, style: Style) -> String {
     let mut lines = heading(grade);
     lines.push(String::new());
+    let mut told = "";
     for aspect in &grade.aspects {
-        lines.extend(aspect_lines(aspect, style));
+        lines.extend(aspect_lines(aspect, grade, style));
+        // What helps against the one helps against the next: it is said once.
+        if !aspect.remedy.is_empty() && aspect.remedy != told {
+            lines.push(format!("           hint: {}", aspect.remedy));
+            told = &aspect.remedy;
+        }
     }
     if !grade.symptoms.is_empty() {
         lines.extend([String::new(), "Symptoms".to_owned()]);
@@ -60,7 +66,7 @@ pub fn text(grade: &Grade, style: Style) -> String {
         let word = style.paint(&format!("{word:<8}"), colour);
         let times = if symptom.count == 1 { String::new() } else { format!(" ({} times)", symptom.count) };
         lines.push(format!("  {word} {}: {}{times}", symptom.code, symptom.cause));
-        lines.extend(symptom.lines.iter().take(1).map(|seen| quoted(seen, style)));
+        lines.extend(symptom.lines.iter().take(1).map(|seen| quoted(seen, grade, None)));
         lines.push(format!("           hint: {}", symptom.remedy));
         lines.push(format!("           known from: {}", symptom.fact.source));
     }
@@ -94,20 +100,26 @@ fn heading(grade: &Grade) -> Vec<String> {
     lines
 }
 
-fn aspect_lines(aspect: &Aspect, style: Style) -> Vec<String> {
-    let mut lines =
-        vec![format!("  {} {:<10} {}", word(aspect.status, 8, style), aspect.name, line(&aspect.said))];
-    let shown = if aspect.status == Status::Passed { 1 } else { aspect.lines.len() };
-    lines.extend(aspect.lines.iter().take(shown).map(|seen| quoted(seen, style)));
-    if !aspect.remedy.is_empty() {
-        lines.push(format!("           hint: {}", aspect.remedy));
+fn aspect_lines(aspect: &Aspect, grade: &Grade, style: Style) -> Vec<String> {
+    let word = word(aspect.status, 8, style);
+    let mut lines = vec![format!("  {word} {:<10} {}", aspect.name, line(&aspect.said))];
+    if aspect.status == Status::Passed {
+        lines.extend(aspect.lines.first().map(|seen| quoted(seen, grade, Some(style.width))));
+    } else {
+        lines.extend(aspect.lines.iter().map(|seen| quoted(seen, grade, None)));
     }
     lines
 }
 
-fn quoted(seen: &Line, style: Style) -> String {
-    let text = format!("{}:{}: {}", line(&seen.log), seen.number, line(&seen.text));
-    format!("           | {}", short(&text, style.width.saturating_sub(13).max(40)))
+/// Returns a line of the log as evidence; one that decided against the job is shown whole, and the terminal breaks it.
+fn quoted(seen: &Line, grade: &Grade, width: Option<usize>) -> String {
+    let place = match grade.read.logs.as_slice() {
+        [_] => format!("line {}", seen.number),
+        _ => format!("{}:{}", line(&seen.log), seen.number),
+    };
+    let text = format!("{place}: {}", line(&seen.text));
+    let text = width.map_or_else(|| text.clone(), |width| short(&text, width.saturating_sub(13).max(40)));
+    format!("           | {text}")
 }
 
 fn word(status: Status, width: usize, style: Style) -> String {
