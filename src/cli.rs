@@ -1,17 +1,22 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
 mod cluster;
 mod job;
+mod push;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
 pub use cluster::{ClusterArgs, Place};
 pub use job::{Job, JobKind, RendezvousArg};
+pub use push::{Push, PushArgs};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -31,6 +36,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -59,6 +68,8 @@ pub enum Verb {
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU
@@ -322,51 +333,9 @@ pub struct Smoke {
     /// On a cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Judge this log of a job that ran with NCCL_DEBUG=INFO, and run nothing; `-` is standard input. May be repeated.
+    /// Judge this log of a job that ran with `NCCL_DEBUG=INFO`, and run nothing; `-` is standard input. May be repeated.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "recipe", "on"])]
     pub grade_log: Vec<PathBuf>,
-}
-
-/// Where to push.
-#[derive(Debug, Clone, Args)]
-pub struct PushArgs {
-    /// Registry, repository and tag; a bare repository is one in the Amazon ECR of your account and region.
-    #[arg(long, value_name = "REFERENCE")]
-    pub to: Option<String>,
-    /// Create the ECR repository if it is absent.
-    #[arg(long)]
-    pub create_repository: bool,
-    /// With --create-repository: scan images for vulnerabilities when they are pushed.
-    #[arg(long, requires = "create_repository")]
-    pub scan_on_push: bool,
-    /// With --create-repository: a tag, once pushed, cannot be moved.
-    #[arg(long, requires = "create_repository")]
-    pub immutable_tags: bool,
-    /// The AWS region, where neither --to nor the AWS configuration names one.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// Push to this host in place of the ECR host (a proxy in front of ECR; the tests' stand-in for it).
-    #[arg(long, value_name = "HOST", env = "SMP_IMAGE_ECR_HOST", hide = true)]
-    pub ecr_host: Option<String>,
-}
-
-/// `smp-image push`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image push smp-image/quickstart --to smpv2 --create-repository\n  \
-                        smp-image push smp-image/quickstart --to registry.example/team/smpv2:1")]
-pub struct Push {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// For whom.
-    #[arg(long = "for", value_name = "PROFILE", value_enum, default_value_t = Profile::Oci)]
-    pub profile: Profile,
-    /// Where.
-    #[command(flatten)]
-    pub push: PushArgs,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
 }
 
 /// `smp-image release`

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{CatalogError, Fact, duplicate};
-use crate::recipe::VersionRange;
+use super::{CatalogError, Fact};
+use crate::recipe::{Source, VersionRange};
 
 const FILE: &str = "nccl-log.toml";
 const TEXT: &str = include_str!("../../catalog/nccl-log.toml");
@@ -106,19 +106,18 @@ impl NcclLog {
 
     /// Reads the file's text.
     pub fn read(text: &str) -> Result<Self, CatalogError> {
-        let malformed = |message: String| CatalogError::Malformed { file: FILE.to_owned(), message };
+        let source = Source::new(FILE, text);
         let read: Self =
-            toml::from_str(text).map_err(|error| malformed(error.to_string().trim_end().to_owned()))?;
+            toml::from_str(text).map_err(|error| CatalogError::malformed(&source, false, &error))?;
+        let wrong = |message: String| CatalogError::at(&source, false, 0..0, message);
         let mut codes = BTreeSet::new();
         if let Some(twice) = read.symptoms.iter().find(|symptom| !codes.insert(&symptom.code)) {
-            return Err(duplicate(FILE, &twice.code));
+            return Err(wrong(format!("symptom `{}` is named twice", twice.code)));
         }
         let texts = read.lines.iter().map(|line| &line.text);
         let mut texts = texts.chain(read.symptoms.iter().flat_map(|symptom| &symptom.texts));
         match texts.find(|text| text.split('*').any(|part| part.trim().len() < 2)) {
-            Some(text) => {
-                Err(malformed(format!("`{text}` has a part that is too short to tell lines apart")))
-            }
+            Some(text) => Err(wrong(format!("`{text}` has a part that is too short to tell lines apart"))),
             None => Ok(read),
         }
     }
@@ -146,15 +145,10 @@ mod tests {
         let symptom = "[[symptom]]\ncode = \"x\"\ntexts = [\"some text\"]\nseverity = \"error\"\ncause = \"c\"\nremedy = \"r\"\n";
         let fact = "fact = { source = \"s\", date = \"2026-01-01\", confidence = \"documented\" }\n";
         let twice = format!("line = []\n{symptom}{fact}{symptom}{fact}");
-        assert!(matches!(NcclLog::read(&twice), Err(CatalogError::Duplicate { .. })));
-        assert!(matches!(
-            NcclLog::read(&format!("line = []\n{symptom}")),
-            Err(CatalogError::Malformed { .. })
-        ));
-        let short = twice.replace("some text", "some * text").replacen("some * text", "*", 1);
-        assert!(matches!(
-            NcclLog::read(&short),
-            Err(CatalogError::Malformed { .. } | CatalogError::Duplicate { .. })
-        ));
+        let refused = |text: &str| NcclLog::read(text).unwrap_err().to_string();
+        assert_eq!(refused(&twice), "symptom `x` is named twice");
+        assert!(refused(&format!("line = []\n{symptom}")).contains("fact"));
+        let short = format!("line = []\n{symptom}{fact}").replace("some text", "some * x");
+        assert!(refused(&short).contains("too short"), "{}", refused(&short));
     }
 }

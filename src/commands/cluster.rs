@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
-use super::check::expected;
+use super::check::{Expected, expected};
 use super::{grade, job, output};
-use crate::catalog::{Catalog, Instance, Rdma};
+use crate::catalog::{Instance, Rdma};
 use crate::cli::{Cli, Smoke};
 use crate::cluster::{Access, Cluster, ClusterError, Event, Patience, Work};
 use crate::commands::World;
@@ -25,14 +25,14 @@ const NETWORK: &str = "nccl-network";
 const LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(verb: &Smoke, name: &str, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let [instance] = grade::instances(&verb.cluster.instances, &catalog)?[..] else {
         return Err(Failure::said(Fault::Usage, "--on kubernetes needs one type of instance").hint(
             "such as --instances ml.p5.48xlarge: from it follow GPUs, EFA devices and the label of its nodes",
         ));
     };
     let image = job::image(name)?;
-    let (_, probes) = expected(&verb.against, world).await?;
+    let Expected { probes, own, .. } = expected(&verb.against, world).await?;
     let tiers = tiers(&probes, verb.cluster.nodes, instance);
     if tiers.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
@@ -55,6 +55,7 @@ pub(super) async fn run(verb: &Smoke, name: &str, cli: &Cli, world: &World) -> R
     let platform = Platform { arch: verb.against.arch };
     let mut report = output::about(Subject { reference: name.to_owned(), id, platform });
     report.probes = Some(seen.outcomes);
+    report.catalog = own;
     output::print(&report, cli, world)?;
     match failed {
         0 => Ok(()),

@@ -14,7 +14,8 @@ use crate::recipe::nearest;
 use crate::report;
 
 pub(super) fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
+    told(&catalog, world);
     let expected = Expected::on(&instances(&verb.cluster.instances, &catalog)?);
     let table = NcclLog::embedded()?;
     let mut grader = Grader::new(&table, expected);
@@ -24,6 +25,13 @@ pub(super) fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure>
     let grade = grader.finish();
     print(&grade, cli, world)?;
     passed(&grade)
+}
+
+/// Tells what files of the user's did to the facts.
+pub(super) fn told(catalog: &Catalog, world: &World) {
+    for sentence in catalog.own().sentences() {
+        world.say(&format!("note: {sentence}"));
+    }
 }
 
 /// Returns the verdict as the end of a command.

@@ -1,7 +1,6 @@
 //! `smp-image job`: writes the manifest of a training job.
 
 use super::{grade, workshop};
-use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, Job, JobKind, RendezvousArg};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -10,7 +9,8 @@ use crate::oci::Reference;
 use crate::recipe::BadValue;
 
 pub(super) fn run(verb: &Job, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
+    grade::told(&catalog, world);
     let [instance] = grade::instances(&verb.instances, &catalog)?[..] else {
         return Err(Failure::said(Fault::Usage, "a job runs on one type of instance")
             .hint("write a manifest for each; p4d and p4de exchange EFA traffic with no other type"));

@@ -20,7 +20,7 @@ const HUGE_PAGES: &str = "5120Mi";
 const MEMORY_PER_GPU: u32 = 4000;
 /// Room in /dev/shm (awslabs/agent-plugins, error-patterns-quick-ref.md).
 const SHARED_MEMORY: &str = "10Gi";
-/// By what is here SMP recognises a HyperPod cluster (awsome-distributed-training 36501b78^, launch_training_enroot.sh).
+/// By what is here SMP recognises a HyperPod cluster (awsome-distributed-training 36501b78^, `launch_training_enroot.sh`).
 const CLUSTERS: &str = "/var/log/aws/clusters";
 /// Where the files of a smoke test are seen.
 pub(super) const FILES: &str = "/smp-image";

@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod catalog;
+mod catalog_texts;
 mod cluster;
 mod command;
 mod dockerfiles;
@@ -19,4 +21,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod templates;

@@ -36,9 +36,9 @@ pub(super) fn plugin(case: &Case<'_>) -> Aspect {
     }
     if !plugins.is_empty() || !loaded.is_empty() {
         let versions = plugins.keys().map(|version| format!("aws-ofi-nccl {version}"));
-        let names: Vec<String> = versions.chain(loaded.keys().cloned()).collect();
+        let found: Vec<String> = versions.chain(loaded.keys().cloned()).collect();
         let lines = named(if plugins.is_empty() { loaded } else { plugins });
-        return aspect(name, Status::Passed, names.join(", "), "", lines);
+        return aspect(name, Status::Passed, found.join(", "), "", lines);
     }
     if unfit.count > 0 {
         let said = "a network plugin was found that has no interface for this NCCL";
