@@ -34,6 +34,13 @@ pub(super) async fn run(verb: &Smoke, name: &str, cli: &Cli, world: &World) -> R
     let image = job::image(name)?;
     let Expected { probes, own, .. } = expected(&verb.against, world).await?;
     let tiers = tiers(&probes, verb.cluster.nodes, instance);
+    if verb.cluster.nodes > 1 && tiers.iter().all(|tier| tier.nodes == 1) {
+        return Err(Failure::said(
+            Fault::Usage,
+            "no probe of the network between nodes follows from what was said",
+        )
+        .hint("the recipe must name nccl; without --nodes the probes of one node run"));
+    }
     if tiers.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));

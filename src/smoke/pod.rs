@@ -105,3 +105,55 @@ fn gravity(answer: &Answer) -> u8 {
 pub fn chatter(line: &str) -> Option<&str> {
     (!line.contains(MARK) && !line.trim().is_empty()).then_some(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::ProbeName;
+
+    fn probes() -> Vec<Probe> {
+        [ProbeName::GpuContext, ProbeName::NcclOneRank]
+            .map(|name| Probe { name, input: serde_json::json!({}), gpu: true })
+            .to_vec()
+    }
+
+    fn answer(id: usize, status: &str) -> String {
+        let rest = if status == "skipped" { r#""reason":"no GPU""# } else { r#""evidence":"seen""# };
+        format!("chatter\n{MARK}{{\"id\":{id},\"took\":1.0,\"answer\":{{\"status\":\"{status}\",{rest}}}}}\n")
+    }
+
+    fn ending<'a>(pod: &'a str, log: &'a str, status: Option<i64>, reason: &'a str) -> Ending<'a> {
+        Ending { pod, status, reason, log: log.as_bytes() }
+    }
+
+    #[test]
+    fn of_several_pods_the_worst_outcome_counts_and_names_its_pod() {
+        let (well, bad) =
+            (answer(0, "passed") + &answer(1, "passed"), answer(0, "passed") + &answer(1, "failed"));
+        let pods = [
+            ending("w-0", &well, Some(0), ""),
+            ending("w-1", &bad, Some(0), ""),
+            ending("w-2", &well, Some(0), ""),
+        ];
+        let outcomes = read(&probes(), &pods);
+        assert!(matches!(outcomes[0].answer, Answer::Passed { .. }), "{outcomes:?}");
+        assert!(
+            matches!(&outcomes[1].answer, Answer::Failed { evidence, .. } if evidence == "w-1: seen"),
+            "{outcomes:?}"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_was_killed_fails_every_probe_that_it_did_not_answer_with_the_clusters_reason() {
+        let outcomes = read(&probes(), &[ending("p", &answer(0, "skipped"), Some(137), "OOMKilled")]);
+        assert!(matches!(outcomes[0].answer, Answer::Skipped { .. }));
+        let Answer::Failed { evidence, .. } = &outcomes[1].answer else { panic!("{outcomes:?}") };
+        assert!(evidence.ends_with("before this probe answered: OOMKilled"), "{evidence}");
+    }
+
+    #[test]
+    fn lines_of_the_runner_are_no_chatter() {
+        assert_eq!(chatter(&format!("{MARK}{{}}")), None);
+        assert_eq!([chatter("  "), chatter("NCCL INFO x")], [None, Some("NCCL INFO x")]);
+    }
+}
