@@ -84,6 +84,15 @@ pub struct PodEnd {
     pub log: Vec<u8>,
 }
 
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its pods.
+    pub pods: Vec<PodEnd>,
+    /// That something could not be deleted.
+    pub left: Option<ClusterError>,
+}
+
 /// What happens while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -101,6 +110,8 @@ pub enum Event<'a> {
         /// The line.
         line: &'a str,
     },
+    /// Something could not be deleted after a run that failed for another reason.
+    Left(&'a ClusterError),
 }
 
 impl Cluster {
@@ -127,7 +138,7 @@ impl Cluster {
         &self,
         work: &Work,
         tell: &mut (dyn FnMut(Event<'_>) + Send),
-    ) -> Result<Vec<PodEnd>, ClusterError> {
+    ) -> Result<Ran, ClusterError> {
         run::run(&self.client, work, tell).await
     }
 }

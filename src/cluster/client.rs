@@ -275,6 +275,8 @@ fn connections(
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("smp-image/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(patience.connect)
+        // Logs may be silent for hours; a connection that was lost in silence is found out by this.
+        .tcp_keepalive(Duration::from_secs(30))
         // An API server does not redirect; a proxy for logins does, and its page is no answer.
         .redirect(reqwest::redirect::Policy::none())
         .tls_danger_accept_invalid_certs(!access.verify);

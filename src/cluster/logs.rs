@@ -7,6 +7,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::ClusterError;
 use super::client::{Client, Question};
+use super::pod::{Pod, State};
 
 /// How much of a log is kept: its end.
 const KEPT: usize = 16 << 20;
@@ -43,7 +44,8 @@ pub(super) async fn follow(
         let before = log.seen.clone();
         match client.open(question).await {
             Ok(response) => {
-                if log.take(response).await {
+                // An API server that is stopped ends logs as if their container had ended.
+                if log.take(response).await && !still_runs(&client, &namespace, &log.pod, &container).await {
                     return Ok(log.kept);
                 }
             }
@@ -64,6 +66,21 @@ pub(super) async fn follow(
         }
         tokio::time::sleep(client.pause(tries.max(1))).await;
     }
+}
+
+/// Returns whether a pod's container runs; what cannot be asked has ended.
+async fn still_runs(client: &Client, namespace: &str, pod: &str, container: &str) -> bool {
+    let path = format!("api/v1/namespaces/{namespace}/pods/{pod}");
+    let question = Question {
+        method: &Method::GET,
+        path: &path,
+        query: &[],
+        body: None,
+        doing: "looking whether a pod still runs",
+        permission: "get pods",
+    };
+    let pod = client.ask(question).await.ok().and_then(|object| Pod::read(&object, container));
+    pod.is_some_and(|pod| pod.state == State::Running)
 }
 
 struct Log {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::client::{Client, Question};
 use super::pod::{Pod, State};
 use super::watch::Watch;
-use super::{ClusterError, Event, PodEnd, Work, logs};
+use super::{ClusterError, Event, PodEnd, Ran, Work, logs};
 
 /// How long logs may take to come to their end when their pods have.
 const LOGS_AFTER_END: Duration = Duration::from_secs(30);
@@ -27,13 +27,14 @@ pub(super) async fn run(
     client: &Arc<Client>,
     work: &Work,
     tell: &mut (dyn FnMut(Event<'_>) + Send),
-) -> Result<Vec<PodEnd>, ClusterError> {
+) -> Result<Ran, ClusterError> {
     let mut made = Made { client: Arc::clone(client), objects: Vec::new() };
     let result = Box::pin(ended(client, work, &mut made, tell)).await;
-    let deleted = made.delete().await;
-    // Why it failed matters more than what is left; what is left is told where nothing else is.
-    let pods = result?;
-    deleted.map(|()| pods)
+    let left = made.delete().await.err();
+    if let (Err(_), Some(left)) = (&result, &left) {
+        tell(Event::Left(left));
+    }
+    result.map(|pods| Ran { pods, left })
 }
 
 async fn ended(

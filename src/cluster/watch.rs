@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::ClusterError;
-use super::client::{Client, Question};
+use super::client::{Client, Fault, Question};
 use super::pod::{Pod, State};
 
 /// How long the server keeps one watch open; then it is asked anew, which also finds out whether it is still there.
 const WATCH_SECONDS: u64 = 120;
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 30);
 /// The longest change that is read, in bytes.
 const CHANGE_LIMIT: usize = 4 << 20;
 
@@ -54,7 +56,8 @@ impl Watch {
                 continue;
             }
             let piece = match &mut self.stream {
-                Some(stream) => stream.chunk().await,
+                // A connection that was lost in silence is one that is silent for longer than the server keeps it.
+                Some(stream) => tokio::time::timeout(SILENCE, stream.chunk()).await.unwrap_or(Ok(None)),
                 None => Ok(None),
             };
             match piece {
@@ -100,7 +103,9 @@ impl Watch {
         ];
         let watch = Question { query: &query, permission: &permission, ..list };
         self.buffer.clear();
-        match self.client.open(watch).await {
+        let opened = tokio::time::timeout(self.client.patience.answer, self.client.open(watch)).await;
+        let late = || Fault::later(self.client.unreachable(watch, "it takes too long"));
+        match opened.unwrap_or_else(|_| Err(late())) {
             Ok(stream) => self.stream = Some(stream),
             // The next turn lists again, patiently; what no patience helps against ends here.
             Err(fault) if fault.again.is_none() && !is_too_old(&fault.error) => return Err(fault.error),

@@ -65,7 +65,7 @@ pub(super) async fn run(verb: &Smoke, name: &str, cli: &Cli, world: &World) -> R
     report.catalog = own;
     output::print(&report, cli, world)?;
     match failed {
-        0 => Ok(()),
+        0 => seen.left.map_or(Ok(()), |left| Err(left.into())),
         1 => Err(Failure::said(Fault::Verdict, "one probe failed")),
         many => Err(Failure::said(Fault::Verdict, format!("{many} probes failed"))),
     }
@@ -82,6 +82,8 @@ struct Seen {
     outcomes: Vec<Outcome>,
     /// What nodes say that they ran.
     images: BTreeSet<Digest>,
+    /// What could not be deleted.
+    left: Option<ClusterError>,
 }
 
 impl Seen {
@@ -158,6 +160,7 @@ impl Tier {
         };
         world.say(&format!("{} on {} × {} in namespace {namespace}", name, self.nodes, instance.name));
         let mut tell = |event: Event<'_>| match event {
+            Event::Left(left) => world.say(&format!("warning: {}", plain::line(&left.to_string()))),
             Event::Pod { pod, state } => world.say(&format!("{pod}: {}", plain::line(state))),
             Event::Line { pod, line } => {
                 if let Some(line) = pod::chatter(line) {
@@ -165,7 +168,9 @@ impl Tier {
                 }
             }
         };
-        let ends = cluster.run(&work, &mut tell).await?;
+        let ran = cluster.run(&work, &mut tell).await?;
+        seen.left = seen.left.take().or(ran.left);
+        let ends = ran.pods;
         let endings: Vec<Ending<'_>> = ends
             .iter()
             .map(|end| Ending { pod: &end.pod, status: end.status, reason: &end.reason, log: &end.log })

@@ -63,10 +63,15 @@ async fn run(api: &FakeApi, work: &Work) -> (Result<Vec<PodEnd>, ClusterError>, 
 async fn run_with(cluster: &Cluster, work: &Work) -> (Result<Vec<PodEnd>, ClusterError>, Vec<String>) {
     let mut told = Vec::new();
     let mut tell = |event: Event<'_>| match event {
+        Event::Left(left) => told.push(format!("left: {left}")),
         Event::Pod { pod, state } => told.push(format!("{pod}: {state}")),
         Event::Line { pod, line } => told.push(format!("{pod} | {line}")),
     };
     let result = cluster.run(work, &mut tell).await;
+    let result = result.map(|ran| {
+        told.extend(ran.left.map(|left| format!("left: {left}")));
+        ran.pods
+    });
     (result, told)
 }
 
@@ -281,7 +286,7 @@ async fn an_overloaded_cluster_is_asked_again_and_a_failing_one_not_for_ever() {
     well(&api);
     api.with(|world| {
         world.instead.push((format!("POST {FILES}"), Answer::Later(429, 0)));
-        world.instead.push((format!("DELETE {JOBS}"), Answer::Json(503, json!({}))));
+        world.instead.push((format!("DELETE {JOBS}*"), Answer::Json(503, json!({}))));
     });
     assert_eq!(run(&api, &work()).await.0.unwrap()[0].status, Some(0));
     nothing_left(&api);
@@ -300,14 +305,36 @@ async fn an_overloaded_cluster_is_asked_again_and_a_failing_one_not_for_ever() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_deleted_is_named() {
+async fn what_cannot_be_deleted_is_named_and_the_outcome_is_not_lost() {
+    let api = FakeApi::start().await;
+    well(&api);
+    let refuse = |api: &FakeApi| {
+        let no = Answer::Json(403, json!({ "message": "no" }));
+        api.with(|world| world.instead.push((format!("DELETE {JOBS}*"), no)));
+    };
+    refuse(&api);
+    let (result, told) = run(&api, &work()).await;
+    assert_eq!(result.unwrap()[0].status, Some(0));
+    assert!(told.last().unwrap().starts_with("left: could not delete job smoke-1"), "{told:?}");
+    api.with(|world| world.objects.clear());
+    refuse(&api);
+    let work = Work { start_limit: Duration::from_millis(100), ..work() };
+    let (result, told) = run(&api, &work).await;
+    assert!(matches!(result, Err(ClusterError::NeverStarted { .. })), "{result:?}");
+    assert!(told.last().unwrap().starts_with("left: "), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_while_its_pod_still_runs_is_read_on() {
     let api = FakeApi::start().await;
     well(&api);
     api.with(|world| {
-        world.instead.push((format!("DELETE {JOBS}"), Answer::Json(403, json!({ "message": "no" }))))
+        world.logs = [vec![line(1, "one")], vec![line(1, "one"), line(2, "two")]].into();
+        let answer = Answer::Json(200, pod("p", &running()));
+        world.instead.push(("GET /api/v1/namespaces/team/pods/p".to_owned(), answer));
     });
-    let error = run(&api, &work()).await.0.unwrap_err();
-    assert!(matches!(&error, ClusterError::LeftBehind { left, .. } if left == &["job smoke-1"]), "{error:?}");
+    let pods = run(&api, &work()).await.0.unwrap();
+    assert_eq!(String::from_utf8_lossy(&pods[0].log), "one\ntwo\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ pub(super) struct World {
     pub(super) watches: VecDeque<Vec<Piece>>,
     /// What each request for a log says, in order.
     pub(super) logs: VecDeque<Vec<Piece>>,
-    /// Answers that come in place of the usual ones, by the beginning of `METHOD path`, each once.
+    /// Answers that come in place of the usual ones, by `METHOD path` (a `*` at the end for any that begin so), each once.
     pub(super) instead: Vec<(String, Answer)>,
     /// Who may ask; anybody where absent.
     pub(super) token: Option<String>,
@@ -129,7 +129,11 @@ fn response(status: u16, pieces: Vec<Piece>, retry: Option<u64>) -> Response<Bod
 fn decide(world: &mut World, method: &Method, path: &str, query: &str, sent: Value) -> Answer {
     let asked = format!("{method} {path}");
     world.asked.push(asked.clone());
-    let instead = world.instead.iter().position(|(start, _)| asked.starts_with(start.as_str()));
+    let meant = |what: &str| match what.strip_suffix('*') {
+        Some(start) => asked.starts_with(start),
+        None => asked == what,
+    };
+    let instead = world.instead.iter().position(|(what, _)| meant(what));
     // An answer that is lost comes after the deed.
     let lost = instead.is_some_and(|at| matches!(world.instead[at].1, Answer::Pieces(_)));
     let instead = instead.map(|at| world.instead.remove(at).1);
