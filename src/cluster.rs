@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod exec;
 mod logs;
+mod made;
 mod pod;
 mod run;
 mod watch;

@@ -225,7 +225,7 @@ impl<'a> Grader<'a> {
 
     /// Judges what was read.
     pub fn finish(self) -> Grade {
-        judge::grade(self.state, self.table, self.expected)
+        judge::grade(&self.state, self.table, self.expected)
     }
 }
 

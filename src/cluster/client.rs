@@ -100,12 +100,13 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
-            match fault.again {
-                Some(pause) if attempt < self.patience.attempts => {
-                    tokio::time::sleep(pause.unwrap_or_else(|| self.pause(attempt)).min(LONGEST_PAUSE)).await;
-                }
-                _ => return Err(counted(fault.error, attempt)),
-            }
+            let pause = match fault.again {
+                Again::Never => return Err(counted(fault.error, attempt)),
+                _ if attempt >= self.patience.attempts => return Err(counted(fault.error, attempt)),
+                Again::Later => self.pause(attempt),
+                Again::After(wait) => wait.min(LONGEST_PAUSE),
+            };
+            tokio::time::sleep(pause).await;
             attempt += 1;
         }
     }
@@ -205,7 +206,7 @@ impl Client {
             }),
             429 | 500 | 502 | 503 | 504 => Fault {
                 error: ClusterError::Failing { doing, status, message, attempts: 1 },
-                again: Some(wait.map(Duration::from_secs)),
+                again: wait.map_or(Again::Later, |seconds| Again::After(Duration::from_secs(seconds))),
             },
             _ => Fault::never(ClusterError::Refused { doing, status, message }),
         }
@@ -216,16 +217,26 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) error: ClusterError,
-    pub(super) again: Option<Option<Duration>>,
+    pub(super) again: Again,
+}
+
+/// Whether it is worth to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    /// After a pause of our own.
+    Later,
+    /// After the pause that the server asks for.
+    After(Duration),
 }
 
 impl Fault {
     fn never(error: ClusterError) -> Self {
-        Self { error, again: None }
+        Self { error, again: Again::Never }
     }
 
     pub(super) fn later(error: ClusterError) -> Self {
-        Self { error, again: Some(None) }
+        Self { error, again: Again::Later }
     }
 }
 

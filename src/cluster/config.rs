@@ -162,63 +162,30 @@ impl Access {
         context: Option<&str>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ClusterError> {
-        let bad = |message: String| ClusterError::Config(message);
-        let current =
-            || files.iter().filter_map(|file| file.current.as_deref()).find(|name| !name.is_empty());
-        let name = context.or_else(current).ok_or_else(|| {
-            bad(format!(
-                "the kubeconfig has no current context; --kube-context takes one of: {}",
-                contexts(files)
-            ))
-        })?;
-        let entries = files.iter().flat_map(|file| file.contexts.iter().flatten());
-        let context = entries.filter(|entry| entry.name == name).map(|entry| &entry.context).next();
-        let context = context.ok_or_else(|| {
-            bad(format!(
-                "the kubeconfig has no context `{}`; it has: {}",
-                name.escape_debug(),
-                contexts(files)
-            ))
-        })?;
-        let clusters =
-            files.iter().flat_map(|file| file.clusters.iter().flatten().map(move |entry| (file, entry)));
-        let (file, cluster) = clusters
-            .filter(|(_, entry)| entry.name == context.cluster)
-            .map(|(file, entry)| (file, &entry.cluster))
-            .next()
-            .ok_or_else(|| {
-                bad(format!(
-                    "context `{name}` names a cluster `{}` that the kubeconfig lacks",
-                    context.cluster
-                ))
-            })?;
+        let (name, context) = context_of(files, context)?;
+        let lacks = |what: &str, which: &str| {
+            bad(format!("context `{name}` names a {what} `{which}` that the kubeconfig lacks"))
+        };
+        let (folder, cluster) = files
+            .iter()
+            .find_map(|file| file.cluster(&context.cluster))
+            .ok_or_else(|| lacks("cluster", &context.cluster))?;
         if cluster.tls_server_name.is_some() {
             return Err(bad(format!(
                 "cluster `{}` sets tls-server-name, which is not supported",
                 context.cluster
             )));
         }
-        let authority = either(
-            &file.folder,
-            cluster.certificate_authority_data.as_deref(),
-            cluster.certificate_authority.as_deref(),
-        )?;
-        let users = files.iter().flat_map(|file| file.users.iter().flatten().map(move |entry| (file, entry)));
-        let user = users
-            .filter(|(_, entry)| entry.name == context.user)
-            .map(|(file, entry)| (file, entry.user.as_ref()))
-            .next();
-        let (login, identity) = match user {
-            Some((file, Some(user))) => login(user, &file.folder, environment)?,
+        let (data, path) =
+            (cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref());
+        let authority = either(folder, data, path)?;
+        let (login, identity) = match files.iter().find_map(|file| file.user(&context.user)) {
+            Some((folder, Some(user))) => login(user, folder, environment)?,
             Some((_, None)) => (Login::Nobody, None),
             None if context.user.is_empty() => (Login::Nobody, None),
-            None => {
-                return Err(bad(format!(
-                    "context `{name}` names a user `{}` that the kubeconfig lacks",
-                    context.user
-                )));
-            }
+            None => return Err(lacks("user", &context.user)),
         };
+        let namespace = context.namespace.clone().filter(|name| !name.is_empty());
         Ok(Self {
             server: address(&cluster.server)?,
             authority,
@@ -226,13 +193,44 @@ impl Access {
             proxy: cluster.proxy_url.clone(),
             identity,
             login,
-            namespace: context
-                .namespace
-                .clone()
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| "default".to_owned()),
+            namespace: namespace.unwrap_or_else(|| "default".to_owned()),
         })
     }
+}
+
+impl File {
+    /// Returns the cluster `name` with the folder from which its paths are seen.
+    fn cluster(&self, name: &str) -> Option<(&Path, &ClusterEntry)> {
+        let mut entries = self.clusters.iter().flatten();
+        entries.find(|entry| entry.name == name).map(|entry| (self.folder.as_path(), &entry.cluster))
+    }
+
+    /// Returns the user `name`, which may be empty, with the folder from which its paths are seen.
+    fn user(&self, name: &str) -> Option<(&Path, Option<&User>)> {
+        let mut entries = self.users.iter().flatten();
+        entries.find(|entry| entry.name == name).map(|entry| (self.folder.as_path(), entry.user.as_ref()))
+    }
+}
+
+fn bad(message: impl Into<String>) -> ClusterError {
+    ClusterError::Config(message.into())
+}
+
+/// Finds the context that was named, else the current one; of several files the first that says something counts.
+fn context_of<'a>(files: &'a [File], asked: Option<&'a str>) -> Result<(&'a str, &'a Context), ClusterError> {
+    let mut currents = files.iter().filter_map(|file| file.current.as_deref());
+    let name = asked.or_else(|| currents.find(|name| !name.is_empty())).ok_or_else(|| {
+        bad(format!(
+            "the kubeconfig has no current context; --kube-context takes one of: {}",
+            contexts(files)
+        ))
+    })?;
+    let mut entries = files.iter().flat_map(|file| file.contexts.iter().flatten());
+    let context = entries.find(|entry| entry.name == name).map(|entry| &entry.context).ok_or_else(|| {
+        let shown = name.escape_debug();
+        bad(format!("the kubeconfig has no context `{shown}`; it has: {}", contexts(files)))
+    })?;
+    Ok((name, context))
 }
 
 fn contexts(files: &[File]) -> String {
@@ -245,9 +243,7 @@ fn contexts(files: &[File]) -> String {
 }
 
 fn read(path: &Path) -> Result<File, ClusterError> {
-    let bad = |reason: String| {
-        ClusterError::Config(format!("the kubeconfig {} does not read: {reason}", path.display()))
-    };
+    let bad = |reason: String| bad(format!("the kubeconfig {} does not read: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     // What does not read is not quoted: it may be a secret.
     let mut file: Option<File> = serde_saphyr::from_str(&text).map_err(|error| {
@@ -264,9 +260,9 @@ fn login(
     folder: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<(Login, Option<Vec<u8>>), ClusterError> {
-    let bad = |message: &str| Err(ClusterError::Config(message.to_owned()));
+    let refuse = |message: &str| Err(bad(message));
     if user.auth_provider.is_some() {
-        return bad("the kubeconfig uses auth-provider, which Kubernetes has removed; use an exec plugin");
+        return refuse("the kubeconfig uses auth-provider, which Kubernetes has removed; use an exec plugin");
     }
     let certificate =
         either(folder, user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
@@ -274,8 +270,8 @@ fn login(
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(pair(certificate, &key)),
         (None, None) => None,
-        (Some(_), None) => return bad("the kubeconfig has a client certificate without its key"),
-        (None, Some(_)) => return bad("the kubeconfig has a client key without its certificate"),
+        (Some(_), None) => return refuse("the kubeconfig has a client certificate without its key"),
+        (None, Some(_)) => return refuse("the kubeconfig has a client key without its certificate"),
     };
     let login = if let Some(token) = user.token.clone().filter(|token| !token.is_empty()) {
         Login::Token(token)
@@ -284,7 +280,7 @@ fn login(
     } else if let Some(plugin) = &user.exec {
         Login::Plugin(plugin.clone().at(folder, environment))
     } else if user.username.is_some() {
-        return bad("the kubeconfig has a user name and a password, which Kubernetes no longer takes");
+        return refuse("the kubeconfig has a user name and a password, which Kubernetes no longer takes");
     } else {
         Login::Nobody
     };

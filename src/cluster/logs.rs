@@ -6,7 +6,7 @@ use reqwest::Method;
 use tokio::sync::mpsc::Sender;
 
 use super::ClusterError;
-use super::client::{Client, Question};
+use super::client::{Again, Client, Question};
 use super::pod::{Pod, State};
 
 /// How much of a log is kept: its end.
@@ -51,7 +51,7 @@ pub(super) async fn follow(
             }
             // 400: the container is only about to start.
             Err(fault)
-                if fault.again.is_none()
+                if fault.again == Again::Never
                     && !matches!(fault.error, ClusterError::Refused { status: 400, .. }) =>
             {
                 return Err(fault.error);

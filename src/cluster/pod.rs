@@ -82,7 +82,8 @@ struct ContainerState {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Reason {
-    reason: String,
+    #[serde(rename = "reason")]
+    word: String,
     message: String,
     exit_code: Option<i64>,
 }
@@ -104,7 +105,7 @@ fn state(status: &Status, container: &str) -> State {
     let watched = status.container_statuses.iter().find(|status| status.name == container);
     if let Some(ContainerStatus { state: ContainerState { terminated: Some(ended), .. }, .. }) = watched {
         let reason =
-            if ended.reason == "Completed" || ended.reason == "Error" { String::new() } else { said(ended) };
+            if ended.word == "Completed" || ended.word == "Error" { String::new() } else { said(ended) };
         return State::Ended { status: ended.exit_code, reason };
     }
     if matches!(status.phase.as_str(), "Failed" | "Succeeded") {
@@ -116,7 +117,7 @@ fn state(status: &Status, container: &str) -> State {
         return State::Running;
     }
     if let Some(ContainerStatus { state: ContainerState { waiting: Some(waiting), .. }, .. }) = watched {
-        return match waiting.reason.as_str() {
+        return match waiting.word.as_str() {
             reason if NO_IMAGE.contains(&reason) => State::NoImage(said(waiting)),
             reason if BROKEN.contains(&reason) => State::Broken(said(waiting)),
             _ => State::Pending(said(waiting)),
@@ -131,7 +132,7 @@ fn state(status: &Status, container: &str) -> State {
 }
 
 fn said(reason: &Reason) -> String {
-    joined(&[reason.reason.as_str(), reason.message.as_str()])
+    joined(&[reason.word.as_str(), reason.message.as_str()])
 }
 
 fn joined(words: &[&str]) -> String {

@@ -8,7 +8,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::ClusterError;
-use super::client::{Client, Fault, Question};
+use super::client::{Again, Client, Fault, Question};
 use super::pod::{Pod, State};
 
 /// How long the server keeps one watch open; then it is asked anew, which also finds out whether it is still there.
@@ -60,20 +60,17 @@ impl Watch {
                 Some(stream) => tokio::time::timeout(SILENCE, stream.chunk()).await.unwrap_or(Ok(None)),
                 None => Ok(None),
             };
-            match piece {
-                Ok(Some(piece)) => {
-                    self.lost = 0;
-                    self.buffer.extend_from_slice(&piece);
-                    self.changes();
-                }
-                // Its time is over, or the connection is lost: what has changed meanwhile is in the next list.
-                Ok(None) | Err(_) => {
-                    self.stream = None;
-                    self.lost += 1;
-                    if self.lost > 1 {
-                        tokio::time::sleep(self.client.pause(self.lost)).await;
-                    }
-                }
+            if let Ok(Some(piece)) = piece {
+                self.lost = 0;
+                self.buffer.extend_from_slice(&piece);
+                self.changes();
+                continue;
+            }
+            // Its time is over, or the connection is lost: what has changed meanwhile is in the next list.
+            self.stream = None;
+            self.lost += 1;
+            if self.lost > 1 {
+                tokio::time::sleep(self.client.pause(self.lost)).await;
             }
         }
     }
@@ -108,7 +105,7 @@ impl Watch {
         match opened.unwrap_or_else(|_| Err(late())) {
             Ok(stream) => self.stream = Some(stream),
             // The next turn lists again, patiently; what no patience helps against ends here.
-            Err(fault) if fault.again.is_none() && !is_too_old(&fault.error) => return Err(fault.error),
+            Err(fault) if fault.again == Again::Never && !is_too_old(&fault.error) => return Err(fault.error),
             Err(fault) => {
                 self.lost += 1;
                 if self.lost > self.client.patience.attempts {
@@ -127,10 +124,10 @@ impl Watch {
             let Ok(change) = serde_json::from_slice::<Value>(&line) else { continue };
             match change["type"].as_str() {
                 Some("ADDED" | "MODIFIED") => {
-                    self.found.extend(Pod::read(&change["object"], &self.container))
+                    self.found.extend(Pod::read(&change["object"], &self.container));
                 }
                 Some("DELETED") => {
-                    self.found.extend(Pod::read(&change["object"], &self.container).map(deleted))
+                    self.found.extend(Pod::read(&change["object"], &self.container).map(deleted));
                 }
                 // Most often 410: what it knew is too old.
                 Some("ERROR") => self.stream = None,

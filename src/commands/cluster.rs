@@ -90,7 +90,7 @@ impl Seen {
     /// Returns which image was run: as the nodes say, else by the digest in its name.
     fn image(&self, image: &Reference) -> Result<Digest, Failure> {
         let named = || image.digest().and_then(|digest| digest.parse().ok());
-        self.images.first().cloned().or_else(named).ok_or_else(|| {
+        self.images.first().copied().or_else(named).ok_or_else(|| {
             Failure::said(Fault::Machine, "the cluster does not say which image its pods ran")
                 .hint("name the image by digest")
         })

@@ -28,12 +28,12 @@ enum Hosts {
 }
 
 /// Judges what `state` holds.
-pub(super) fn grade(state: State, table: &NcclLog, expected: Option<Expected>) -> Grade {
+pub(super) fn grade(state: &State, table: &NcclLog, expected: Option<Expected>) -> Grade {
     let case = Case {
         nccl: only_version(&state.versions),
         plugin: only_version(&state.plugins),
-        hosts: hosts(&state),
-        state: &state,
+        hosts: hosts(state),
+        state,
         table,
         expected: expected.as_ref(),
     };

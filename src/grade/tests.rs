@@ -104,8 +104,8 @@ fn a_newer_symbol_that_is_absent_means_nothing_when_an_older_one_loads() {
 
 #[test]
 fn ranks_that_wait_for_one_that_never_came_are_not_passed() {
-    let log: String =
-        WELL.lines().filter(|line| !line.contains("COMPLETE")).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<&str> = WELL.lines().filter(|line| !line.contains("COMPLETE")).collect();
+    let log = lines.join("\n");
     let grade = grade(&log);
     assert_eq!(aspect(&grade, "start").status, Status::Unknown);
     assert_eq!(grade.verdict, Status::Unknown);

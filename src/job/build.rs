@@ -42,8 +42,8 @@ pub(super) fn plain(order: &Order<'_>) -> Manifest {
 
 /// A PyTorchJob, and the etcd beside it where it is wanted.
 pub(super) fn pytorch(order: &Order<'_>) -> Vec<Manifest> {
-    let replicas = |replicas| Replicas {
-        replicas,
+    let replicas = |count| Replicas {
+        count,
         restart_policy: if order.deadline.is_some() { "Never" } else { "OnFailure" },
         // The operator knows the container by this name.
         template: template(order, "pytorch", order.command.clone(), None),
@@ -111,7 +111,7 @@ pub(super) fn mpi(order: &Order<'_>) -> Manifest {
     };
     // Without a command the operator starts sshd in the workers.
     let worker = template(order, "worker", Vec::new(), None);
-    let replicas = |replicas, template| Replicas { replicas, restart_policy: "Never", template };
+    let replicas = |count, template| Replicas { count, restart_policy: "Never", template };
     let spec = MpiSpec {
         slots_per_worker: gpus,
         run_policy: run_policy(order),

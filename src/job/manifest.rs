@@ -112,7 +112,8 @@ pub struct MpiSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replicas {
-    pub replicas: u32,
+    #[serde(rename = "replicas")]
+    pub count: u32,
     pub restart_policy: &'static str,
     pub template: PodTemplate,
 }
