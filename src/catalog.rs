@@ -9,6 +9,7 @@ mod drift;
 mod error;
 mod facts;
 mod merge;
+mod nccl_log;
 mod overlay;
 mod row;
 mod tables;
@@ -24,6 +25,7 @@ pub use facts::{
     Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
     TransformerEngineRelease,
 };
+pub use nccl_log::{LogEvent, LogLine, NcclLog, Symptom, SymptomSeverity};
 pub use overlay::{Addition, Change, Override, Own, OwnFile, shown};
 pub use tables::{Catalog, TABLES};
 pub use walk::FactRef;

@@ -1,6 +1,9 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
 mod catalog;
+mod cluster;
+mod job;
+mod push;
 
 use std::path::PathBuf;
 
@@ -14,6 +17,9 @@ use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
 pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
+pub use cluster::{ClusterArgs, Place};
+pub use job::{Job, JobKind, RendezvousArg};
+pub use push::{Push, PushArgs};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -71,8 +77,10 @@ pub enum Verb {
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
-    /// Run the probes in a container of an image
-    Smoke(Smoke),
+    /// Run the probes in a container of an image or on a cluster, or judge the log of a job
+    Smoke(Box<Smoke>),
+    /// Write the manifest of a training job, right for the instances
+    Job(Job),
     /// Push an image to Amazon ECR or any registry
     Push(Push),
     /// Build, check, smoke-test and, only if all passed, push
@@ -209,10 +217,7 @@ pub struct Build {
 
 /// What to test an image against.
 #[derive(Debug, Clone, Args)]
-pub struct ImageArgs {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
+pub struct AgainstArgs {
     /// The recipe that says what the image must hold; without it only what needs no recipe is looked at.
     #[arg(long, value_name = "RECIPE")]
     pub recipe: Option<String>,
@@ -230,9 +235,12 @@ pub struct ImageArgs {
     after_help = "Examples:\n  smp-image check smp-image/quickstart --recipe quickstart\n  smp-image check IMAGE --format junit"
 )]
 pub struct Check {
-    /// The image.
+    /// A name or ID of an image in the engine.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Against what.
     #[command(flatten)]
-    pub image: ImageArgs,
+    pub against: AgainstArgs,
 }
 
 /// GPUs for the probes.
@@ -259,57 +267,26 @@ pub struct SmokeArgs {
 /// `smp-image smoke`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi"
+    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi\n  \
+                  smp-image smoke registry.example/team/smpv2@sha256:DIGEST --on kubernetes --instances ml.p5.48xlarge --nodes 2\n  \
+                  smp-image smoke --grade-log job.log --instances ml.p5.48xlarge"
 )]
 pub struct Smoke {
-    /// The image.
+    /// A name or ID of an image in the engine; with --on kubernetes a reference that the cluster can pull.
+    #[arg(value_name = "IMAGE", required_unless_present = "grade_log")]
+    pub image: Option<String>,
+    /// Against what.
     #[command(flatten)]
-    pub image: ImageArgs,
+    pub against: AgainstArgs,
     /// How.
     #[command(flatten)]
     pub smoke: SmokeArgs,
-}
-
-/// Where to push.
-#[derive(Debug, Clone, Args)]
-pub struct PushArgs {
-    /// Registry, repository and tag; a bare repository is one in the Amazon ECR of your account and region.
-    #[arg(long, value_name = "REFERENCE")]
-    pub to: Option<String>,
-    /// Create the ECR repository if it is absent.
-    #[arg(long)]
-    pub create_repository: bool,
-    /// With --create-repository: scan images for vulnerabilities when they are pushed.
-    #[arg(long, requires = "create_repository")]
-    pub scan_on_push: bool,
-    /// With --create-repository: a tag, once pushed, cannot be moved.
-    #[arg(long, requires = "create_repository")]
-    pub immutable_tags: bool,
-    /// The AWS region, where neither --to nor the AWS configuration names one.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// Push to this host in place of the ECR host (a proxy in front of ECR; the tests' stand-in for it).
-    #[arg(long, value_name = "HOST", env = "SMP_IMAGE_ECR_HOST", hide = true)]
-    pub ecr_host: Option<String>,
-}
-
-/// `smp-image push`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image push smp-image/quickstart --to smpv2 --create-repository\n  \
-                        smp-image push smp-image/quickstart --to registry.example/team/smpv2:1")]
-pub struct Push {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// For whom.
-    #[arg(long = "for", value_name = "PROFILE", value_enum, default_value_t = Profile::Oci)]
-    pub profile: Profile,
-    /// Where.
+    /// On a cluster.
     #[command(flatten)]
-    pub push: PushArgs,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub cluster: ClusterArgs,
+    /// Judge this log of a job that ran with `NCCL_DEBUG=INFO`, and run nothing; `-` is standard input. May be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "recipe", "on"])]
+    pub grade_log: Vec<PathBuf>,
 }
 
 /// `smp-image release`

@@ -1,7 +1,7 @@
 //! `smp-image smoke`: runs the probes in a container of an image.
 
 use super::check::{Expected, expected};
-use super::{docker, output};
+use super::{cluster, docker, grade, output};
 use crate::cli::{Cli, GpuArg, Smoke};
 use crate::commands::World;
 use crate::engine::DockerEngine;
@@ -12,17 +12,21 @@ use crate::smoke::{self, Answer, Options, Outcome};
 use crate::verdict::Subject;
 
 pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let platform = Platform { arch: verb.image.arch };
-    let engine = docker::connect(&verb.image.engine, world)?;
-    let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let Expected { probes, own, .. } = expected(&verb.image, world).await?;
+    let Some(name) = &verb.image else { return grade::run(verb, cli, world) };
+    if verb.cluster.on.is_some() {
+        return cluster::run(verb, name, cli, world).await;
+    }
+    let platform = Platform { arch: verb.against.arch };
+    let engine = docker::connect(&verb.against.engine, world)?;
+    let image = docker::image(&engine, name, platform).await?;
+    let Expected { probes, own, .. } = expected(&verb.against, world).await?;
     if probes.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));
     }
-    let outcomes = probe(&engine, &verb.image.image, platform, &probes, verb.smoke.gpu, world).await?;
+    let outcomes = probe(&engine, name, platform, &probes, verb.smoke.gpu, world).await?;
     let failed = outcomes.iter().filter(|outcome| matches!(outcome.answer, Answer::Failed { .. })).count();
-    let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
+    let mut report = output::about(Subject { reference: name.clone(), id: image.id, platform });
     report.probes = Some(outcomes);
     report.catalog = own;
     output::print(&report, cli, world)?;
