@@ -121,6 +121,10 @@ pub struct EngineArgs {
     /// A Docker context.
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub context: Option<String>,
+
+    /// It is the engine of SageMaker Studio or Code Editor: classic builder, network `sagemaker`. Found out where it is not said.
+    #[arg(long)]
+    pub studio: bool,
 }
 
 /// `smp-image lock`
@@ -231,13 +235,24 @@ pub struct BuildArgs {
     /// Ignore the engine's build cache.
     #[arg(long)]
     pub no_cache: bool,
+    /// Build elsewhere and load the image into the engine: a builder of buildx (docker buildx ls), or the address of a BuildKit daemon.
+    #[arg(long, value_name = "NAME|tcp://HOST:PORT|unix://PATH", env = "SMP_IMAGE_BUILDER", conflicts_with_all = ["studio", "dialect"])]
+    pub builder: Option<String>,
+    /// Read the cache of other builds: an image reference, or as for buildx, such as `type=registry,ref=…`. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Write the cache for other builders, in the form that Amazon ECR takes too. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
 }
 
 /// `smp-image build`
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  smp-image build --arch amd64\n  smp-image build smp-2.8 --for sagemaker\n  \
-                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked"
+                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked\n  \
+                        smp-image build --builder far --cache-from registry.example/team/cache\n  \
+                        smp-image build --studio"
 )]
 pub struct Build {
     /// How to build.

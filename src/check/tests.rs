@@ -322,6 +322,8 @@ async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, C
         data_root: String::new(),
         memory: 0,
         processors: 2,
+        studio: false,
+        builder: None,
     };
     image(&FakeEngine::new(info).will_export(archive), "a:1", AMD64, expectations()).await
 }

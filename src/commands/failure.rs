@@ -145,6 +145,17 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("say where an engine is with --host, DOCKER_HOST or --context, or start one here"),
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
+        EngineError::Builder(_) => (Fault::Usage, hint("see --builder")),
+        EngineError::NoBuilder { name, known } => (Fault::Usage, other_builders(name, known)),
+        EngineError::Cache { .. } => (
+            Fault::Build,
+            hint("log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: what was built is in the builder's own cache"),
+        ),
+        EngineError::Api { message, .. } if message.contains("ValidateVPCOnlyModeImage") => (Fault::Machine, hint(VPC_ONLY)),
+        EngineError::Api { message, .. } if message.contains("sagemaker") || message.contains("SageMaker Studio") => (
+            Fault::Machine,
+            hint("SageMaker Studio allows the classic builder and the network `sagemaker` and little else: say --studio"),
+        ),
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
         }
@@ -179,6 +190,19 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         }
         EngineError::Api { .. } | EngineError::Protocol { .. } => (Fault::Machine, Vec::new()),
     }
+}
+
+/// What helps where SageMaker Studio is cut off from public registries.
+const VPC_ONLY: &str = "this domain is VPC-only: FROM may name only images in the Amazon ECR of accounts that its DockerSettings list (VpcOnlyTrustedAccounts), never scratch; push the base there and name that registry with --mirror REGISTRY=ACCOUNT.dkr.ecr.REGION.amazonaws.com";
+
+/// Says which builder may have been meant.
+fn other_builders(name: &str, known: &[String]) -> Vec<String> {
+    let mut hints = Vec::new();
+    if let Some(near) = crate::recipe::nearest(name, known.iter().map(String::as_str)) {
+        hints.push(format!("did you mean `{near}`?"));
+    }
+    hints.push(format!("buildx knows {}; `docker buildx create` makes one", known.join(", ")));
+    hints
 }
 
 impl From<CatalogError> for Failure {
