@@ -63,6 +63,8 @@ pub enum Verb {
     Push(Push),
     /// Build, check, smoke-test and, only if all passed, push
     Release(Release),
+    /// Say what this machine can do for a recipe, what is in its way, and what helps
+    Doctor(Doctor),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page (or write one per verb into a folder)
@@ -383,6 +385,32 @@ pub struct Release {
     /// Release even if nobody can tell which version of this component is in the image. May be repeated.
     #[arg(long, value_name = "COMPONENT")]
     pub accept_unknown: Vec<Component>,
+}
+
+/// `smp-image doctor`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  smp-image doctor\n  smp-image doctor smp-2.8 --format json\n  smp-image doctor --offline --fix"
+)]
+pub struct Doctor {
+    /// The recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Mirrors.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// The AWS region, where the AWS configuration names none.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Ask nobody outside of this machine: neither AWS nor a registry.
+    #[arg(long)]
+    pub offline: bool,
+    /// Mend what can be mended without harm; each fix is named in the report.
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// `smp-image completions`

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod docker;
+mod doctor;
 mod failure;
 mod lock;
 mod new;
@@ -121,6 +122,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Doctor(verb) => doctor::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,

@@ -17,5 +17,6 @@ pub mod check;
 pub mod smoke;
 pub mod verdict;
 pub mod registry;
+pub mod doctor;
 pub mod report;
 pub mod commands;

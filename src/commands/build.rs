@@ -7,7 +7,9 @@ use super::progress::Watcher;
 use super::{docker, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret};
+use crate::engine::{
+    BuildRequest, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
+};
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};

@@ -41,7 +41,9 @@ pub(super) async fn with_builder(
 
 /// Returns the caches that `texts` name, said with `option`.
 pub(super) fn caches(option: &str, texts: &[String]) -> Result<Vec<Cache>, Failure> {
-    let read = |text: &String| text.parse().map_err(|error| Failure::said(Fault::Usage, format!("{option}: {error}")));
+    let read = |text: &String| {
+        text.parse().map_err(|error| Failure::said(Fault::Usage, format!("{option}: {error}")))
+    };
     texts.iter().map(read).collect()
 }
 

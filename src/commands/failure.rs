@@ -146,16 +146,32 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
         EngineError::Builder(_) => (Fault::Usage, hint("see --builder")),
+        EngineError::BuilderLost { .. } => (
+            Fault::Machine,
+            hint(
+                "look at the builder (docker buildx ls; docker buildx inspect --bootstrap NAME) and its log, then build again: what was built so far is in its cache",
+            ),
+        ),
         EngineError::NoBuilder { name, known } => (Fault::Usage, other_builders(name, known)),
         EngineError::Cache { .. } => (
             Fault::Build,
-            hint("log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: what was built is in the builder's own cache"),
+            hint(
+                "log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: what was built is in the builder's own cache",
+            ),
         ),
-        EngineError::Api { message, .. } if message.contains("ValidateVPCOnlyModeImage") => (Fault::Machine, hint(VPC_ONLY)),
-        EngineError::Api { message, .. } if message.contains("sagemaker") || message.contains("SageMaker Studio") => (
-            Fault::Machine,
-            hint("SageMaker Studio allows the classic builder and the network `sagemaker` and little else: say --studio"),
-        ),
+        EngineError::Api { message, .. } if message.contains("ValidateVPCOnlyModeImage") => {
+            (Fault::Machine, hint(VPC_ONLY))
+        }
+        EngineError::Api { message, .. }
+            if message.contains("sagemaker") || message.contains("SageMaker Studio") =>
+        {
+            (
+                Fault::Machine,
+                hint(
+                    "SageMaker Studio allows the classic builder and the network `sagemaker` and little else: say --studio",
+                ),
+            )
+        }
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
         }

@@ -41,18 +41,15 @@ impl Builder {
     ///
     /// # Errors
     /// Where there is no such builder, or it does not answer.
-    pub async fn find(
-        name: &str,
-        environment: &Environment,
-        engine: &Endpoint,
-    ) -> Result<Self, EngineError> {
+    pub async fn find(name: &str, environment: &Environment, engine: &Endpoint) -> Result<Self, EngineError> {
         if name.contains("://") {
             let endpoint = Endpoint::of_daemon(name)?;
             let shown = endpoint.to_string();
             let door = Door::Daemon(Transport::new(endpoint)?);
-            let platforms = buildkit::platforms(&door).await.map_err(|error| absent(error, &shown))?;
-            let platforms = platforms.ok_or_else(|| EngineError::Unreachable {
-                endpoint: shown.clone(),
+            let platforms = buildkit::platforms(&door).await.map_err(|error| lost(error, &shown))?;
+            let platforms = platforms.ok_or_else(|| EngineError::BuilderLost {
+                builder: shown.clone(),
+                doing: "looking for BuildKit".into(),
                 reason: "something answers there, and it is no BuildKit".into(),
             })?;
             return Ok(Self(Kind::Daemon(door, shown, platforms)));
@@ -94,10 +91,10 @@ impl Builder {
     ) -> Result<Built, EngineError> {
         match &self.0 {
             Kind::Buildx(buildx, builder) => buildx.build(builder, request, events).await,
-            Kind::Daemon(door, ..) => {
+            Kind::Daemon(door, endpoint, _) => {
                 let (sender, pieces) = tokio::sync::mpsc::channel(WAITING);
-                let build =
-                    buildkit::build(door, credentials, Output::Archive(sender), request, events);
+                let build = buildkit::build(door, credentials, Output::Archive(sender), request, events);
+                let build = async { build.await.map_err(|error| lost(error, endpoint)) };
                 let ((), built) = tokio::try_join!(load(transport, pieces), build)?;
                 Ok(built)
             }
@@ -115,14 +112,16 @@ impl Builder {
     }
 }
 
-/// A daemon that cannot be reached is no engine that cannot be.
-fn absent(error: EngineError, endpoint: &str) -> EngineError {
+/// A daemon that cannot be reached, or dies, is no engine that does.
+fn lost(error: EngineError, builder: &str) -> EngineError {
+    let builder = builder.to_owned();
     match error {
-        EngineError::Unreachable { reason, .. } | EngineError::Died { reason, .. } => EngineError::Died {
-            endpoint: endpoint.to_owned(),
-            doing: "looking for BuildKit".into(),
-            reason,
-        },
+        EngineError::Unreachable { reason, .. } => {
+            EngineError::BuilderLost { builder, doing: "looking for BuildKit".into(), reason }
+        }
+        EngineError::Died { doing, reason, endpoint } if endpoint == builder => {
+            EngineError::BuilderLost { builder, doing, reason }
+        }
         other => other,
     }
 }

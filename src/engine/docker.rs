@@ -9,11 +9,11 @@ use bollard::models::{ImageInspect, SystemInfo};
 use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 use tokio::sync::OnceCell;
 
+use super::buildkit::{Door, Output};
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
 use super::http::{refused, within};
 use super::transport::{Transport, chain};
-use super::buildkit::{Door, Output};
 use super::{
     BuildRequest, Builder, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
     RunRequest, RunResult, Store,
@@ -86,7 +86,14 @@ impl DockerEngine {
             bollard::API_DEFAULT_VERSION,
         )
         .map_err(|error| EngineError::Endpoint(error.to_string()))?;
-        Ok(Self { transport, docker, credentials, limits: Limits::default(), store: Arc::default(), builder: None })
+        Ok(Self {
+            transport,
+            docker,
+            credentials,
+            limits: Limits::default(),
+            store: Arc::default(),
+            builder: None,
+        })
     }
 
     /// Returns the engine with a builder beside it, which builds in its place.
@@ -249,10 +256,8 @@ impl Engine for DockerEngine {
             platform: beside.and_then(|builder| builder.platforms().first().copied()).unwrap_or(own),
             store: *self.store.get_or_init(|| async { store }).await,
             buildkit: beside.is_some() || platforms.is_some(),
-            platforms: beside.map_or_else(
-                || platforms.unwrap_or_default(),
-                |builder| builder.platforms().to_vec(),
-            ),
+            platforms: beside
+                .map_or_else(|| platforms.unwrap_or_default(), |builder| builder.platforms().to_vec()),
             data_root: info.docker_root_dir.unwrap_or_default(),
             memory: number(info.mem_total),
             processors: number(info.ncpu),

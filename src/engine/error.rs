@@ -30,6 +30,16 @@ pub enum EngineError {
         /// The builders that there are.
         known: Vec<String>,
     },
+    /// The builder beside the engine cannot be reached, or went away.
+    #[error("the builder {builder} went away while {doing}: {reason}")]
+    BuilderLost {
+        /// The builder.
+        builder: String,
+        /// What was being done.
+        doing: String,
+        /// What the connection, or buildx, said.
+        reason: String,
+    },
     /// A registry does not take the cache of a build, or does not give one.
     #[error("the cache {cache} is refused: {message}")]
     Cache {

@@ -2,7 +2,10 @@
 //! same progress and the same errors as those of our own builds.
 //!
 //! The plugin is started itself, without `docker` around it: it is then our child and ends with us.
-#![expect(clippy::disallowed_methods, reason = "the engine's door starts buildx, which knows the user's builders")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the engine's door starts buildx, which knows the user's builders"
+)]
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -122,7 +125,8 @@ impl Buildx {
 
     async fn output(&self, arguments: &[&str], doing: &str) -> Result<String, EngineError> {
         let output = self.command().args(arguments).output();
-        let output = within(LIST_LIMIT, doing, async { output.await.map_err(|error| self.unstarted(&error)) });
+        let output =
+            within(LIST_LIMIT, doing, async { output.await.map_err(|error| self.unstarted(&error)) });
         let output = output.await?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -243,10 +247,7 @@ fn plugin_folders(environment: &Environment) -> Vec<PathBuf> {
 }
 
 /// Reads what buildx says to its end; returns the last of its words for people.
-async fn listen(
-    stderr: impl tokio::io::AsyncRead + Unpin,
-    progress: &mut Progress,
-) -> VecDeque<String> {
+async fn listen(stderr: impl tokio::io::AsyncRead + Unpin, progress: &mut Progress) -> VecDeque<String> {
     let (mut said, mut reader) = (VecDeque::new(), Reader::default());
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
@@ -294,10 +295,11 @@ fn meaning(
 ) -> EngineError {
     let last = said.iter().rev().find_map(|words| words.strip_prefix("ERROR: "));
     let last = last.or(said.back().map(String::as_str)).unwrap_or("it gave no reason").to_owned();
-    let failed_by_itself = progress.failed().is_some_and(|step| !LOST.iter().any(|words| step.error.contains(words)));
+    let failed_by_itself =
+        progress.failed().is_some_and(|step| !LOST.iter().any(|words| step.error.contains(words)));
     if !failed_by_itself && LOST.iter().any(|words| last.contains(words)) {
-        return EngineError::Died {
-            endpoint: format!("the builder `{builder}`"),
+        return EngineError::BuilderLost {
+            builder: format!("`{builder}`"),
             doing: BUILDING.into(),
             reason: last,
         };
@@ -335,7 +337,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), r#"{"cliPluginsExtraDirs":["/extra"]}"#).unwrap();
         let config = folder.path().to_str().unwrap();
-        let environment: Environment = [("DOCKER_CONFIG", config), ("PATH", "/bin:/sbin")].into_iter().collect();
+        let environment: Environment =
+            [("DOCKER_CONFIG", config), ("PATH", "/bin:/sbin")].into_iter().collect();
         let folders = plugin_folders(&environment);
         assert_eq!(folders[0], folder.path().join("cli-plugins"));
         assert_eq!(folders[1], Path::new("/extra"));

@@ -126,11 +126,14 @@ impl Door {
         match self {
             Self::Engine(transport) => {
                 let headers = words.into_iter().map(|(name, value)| {
-                    let value = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(""));
+                    let value =
+                        HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(""));
                     (HeaderName::from_static(name), value)
                 });
-                let stream =
-                    transport.upgrade("/session", "h2c", headers.collect(), BUILDING).await.map_err(no_buildkit)?;
+                let stream = transport
+                    .upgrade("/session", "h2c", headers.collect(), BUILDING)
+                    .await
+                    .map_err(no_buildkit)?;
                 Ok(served(stream, session))
             }
             Self::Daemon(_) => Ok(Box::pin(carried(client, Arc::clone(session), words))),
@@ -174,7 +177,8 @@ async fn carried(
         .filter_map(|piece| async { piece.ok().map(|data| BytesMessage { data: data.to_vec() }) });
     let mut call = tonic::Request::new(pieces);
     for (name, value) in words {
-        let value = AsciiMetadataValue::try_from(value).unwrap_or_else(|_| AsciiMetadataValue::from_static(""));
+        let value =
+            AsciiMetadataValue::try_from(value).unwrap_or_else(|_| AsciiMetadataValue::from_static(""));
         call.metadata_mut().append(AsciiMetadataKey::from_static(name), value);
     }
     let mut asked = match client.session(call).await {
@@ -220,10 +224,12 @@ impl tower::Service<Request<Body>> for Http2 {
 /// An engine without BuildKit refuses the path; say so.
 pub(super) fn no_buildkit(error: EngineError) -> EngineError {
     match error {
-        EngineError::Api { status: 301 | 400 | 403 | 404 | 405 | 501, message, .. } => EngineError::Unsupported {
-            what: "build with BuildKit".into(),
-            reason: format!("{message}; use the classic dialect, or Docker 20.10 or newer"),
-        },
+        EngineError::Api { status: 301 | 400 | 403 | 404 | 405 | 501, message, .. } => {
+            EngineError::Unsupported {
+                what: "build with BuildKit".into(),
+                reason: format!("{message}; use the classic dialect, or Docker 20.10 or newer"),
+            }
+        }
         other => other,
     }
 }

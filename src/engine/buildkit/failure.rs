@@ -131,7 +131,8 @@ fn exit(value: &[u8]) -> Option<i64> {
 /// A cache that cannot be written: the image is built then, and buildx and BuildKit throw it away.
 fn cache(message: &str, request: &BuildRequest, failed: Option<&Step>) -> Option<EngineError> {
     let step = failed.is_some_and(|step| step.name.starts_with("exporting cache"));
-    let known = ["error writing manifest", "error writing layer blob", "cache export", "unknown cache exporter"];
+    let known =
+        ["error writing manifest", "error writing layer blob", "cache export", "unknown cache exporter"];
     if request.cache_to.is_empty() || !(step || known.iter().any(|words| message.contains(words))) {
         return None;
     }

@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn reports_are_read_whether_they_come_on_one_line_or_on_many() {
-        let one = r#"{"vertexes":[{"digest":"sha256:a","name":"[1/2] RUN x","started":"2026-01-01T00:00:00Z"}]}"#;
+        let one =
+            r#"{"vertexes":[{"digest":"sha256:a","name":"[1/2] RUN x","started":"2026-01-01T00:00:00Z"}]}"#;
         let mut reader = Reader::default();
         let Said::Report(report) = reader.take(one) else { panic!() };
         assert!(report.vertexes[0].started.is_some() && report.vertexes[0].completed.is_none());
@@ -212,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_warning_tells_its_line() {
-        let line = r#"{"warnings":[{"vertex":"v","short":"T2xk","range":[{"start":{"line":3},"end":{"line":3}}]}]}"#;
+        let line =
+            r#"{"warnings":[{"vertex":"v","short":"T2xk","range":[{"start":{"line":3},"end":{"line":3}}]}]}"#;
         let Said::Report(report) = Reader::default().take(line) else { panic!() };
         assert_eq!(report.warnings[0].short, b"Old");
         assert_eq!(report.warnings[0].ranges[0].start.unwrap().line, 3);

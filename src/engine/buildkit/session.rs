@@ -136,7 +136,9 @@ pub(super) fn routes(session: &Arc<Session>) -> Routes {
         .add_service(FileSyncServer::new(service()))
         .add_service(SecretsServer::new(service()))
         .add_service(AuthServer::new(service()))
-        .add_service(FileSendServer::new(Receiver(Arc::clone(session))).max_decoding_message_size(ARCHIVE_PIECE))
+        .add_service(
+            FileSendServer::new(Receiver(Arc::clone(session))).max_decoding_message_size(ARCHIVE_PIECE),
+        )
 }
 
 struct Service(Arc<Session>);

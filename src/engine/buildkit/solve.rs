@@ -85,9 +85,7 @@ fn entries(caches: &[Cache]) -> Vec<CacheOptionsEntry> {
 
 /// Returns the caches to read as the frontend wants them: it is the one that asks for them, before the first step.
 fn imports(caches: &[Cache]) -> String {
-    let entry = |cache: &Cache| {
-        serde_json::json!({ "Type": cache.kind(), "Attrs": cache.attributes().collect::<HashMap<_, _>>() })
-    };
+    let entry = |cache: &Cache| serde_json::json!({ "Type": cache.kind(), "Attrs": cache.attributes().collect::<HashMap<_, _>>() });
     serde_json::Value::Array(caches.iter().map(entry).collect()).to_string()
 }
 

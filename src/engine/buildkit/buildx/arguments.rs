@@ -1,5 +1,8 @@
 //! What buildx is told: arguments, environment, and the few files that it cannot do without.
-#![expect(clippy::disallowed_methods, reason = "buildx takes large secrets and gives results only through files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "buildx takes large secrets and gives results only through files"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +18,8 @@ const IN_ENVIRONMENT: usize = 64 * 1024;
 
 /// Returns the environment of buildx: the user's, with the engine that was found as the one that is meant.
 pub(super) fn environment(environment: &Environment, endpoint: &Endpoint) -> Environment {
-    let mut all: BTreeMap<String, String> = environment.all().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let mut all: BTreeMap<String, String> =
+        environment.all().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     for name in ["DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "BUILDX_BUILDER"] {
         all.remove(name);
     }
@@ -66,7 +70,10 @@ impl Files {
 
     /// Returns the variables that hold secrets.
     pub(super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.secrets.iter().filter_map(|(_, variable)| variable.as_ref()).map(|(k, v)| (k.as_str(), v.as_str()))
+        self.secrets
+            .iter()
+            .filter_map(|(_, variable)| variable.as_ref())
+            .map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     /// Returns what the builder calls the image.
@@ -74,8 +81,9 @@ impl Files {
         let nonsense = |reason: String| EngineError::Protocol { doing: super::BUILDING.into(), reason };
         let text = std::fs::read(&self.metadata)
             .map_err(|error| nonsense(format!("buildx wrote no metadata: {error}")))?;
-        let metadata: Metadata = serde_json::from_slice(&text)
-            .map_err(|error| nonsense(format!("buildx wrote metadata without the image's digest: {error}")))?;
+        let metadata: Metadata = serde_json::from_slice(&text).map_err(|error| {
+            nonsense(format!("buildx wrote metadata without the image's digest: {error}"))
+        })?;
         Ok(metadata.digest)
     }
 }
@@ -100,9 +108,8 @@ fn secret_of(
 
 /// Returns the arguments of a build in `builder` that ends in the engine.
 pub(super) fn of(builder: &BuildxBuilder, request: &BuildRequest, files: &Files) -> Vec<String> {
-    let mut arguments: Vec<String> = ["build", "--builder", &builder.name, "--progress", "rawjson", "--load"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments: Vec<String> =
+        ["build", "--builder", &builder.name, "--progress", "rawjson", "--load"].map(str::to_owned).to_vec();
     let mut say = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     say("--metadata-file", files.metadata.display().to_string());
     say("--platform", request.platform.to_string());
