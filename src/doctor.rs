@@ -11,7 +11,7 @@ mod facts;
 mod machine;
 
 pub use facts::{Aws, Builders, Clock, Disk, Ecr, Efa, Emulation, Facts, Gpu, Way};
-pub use machine::{FakeMachine, Machine, ThisMachine, Where};
+pub use machine::{FakeMachine, Machine, ThisMachine, Where, space};
 
 /// The version of the JSON form. Fields are only added while it stays.
 pub const FORMAT: u32 = 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::prepare::{Draft, INPUTS, Prepared};
 use super::progress::Watcher;
-use super::{docker, failure, output};
+use super::{docker, doctor, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
 use crate::engine::{
@@ -71,6 +71,9 @@ pub(super) async fn build(
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
         return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
+    }
+    if info.builder.is_none() {
+        doctor::warn_of_space(&info, &prepared.lock.base.image, world);
     }
     let context = if prepared.workpiece.recipe.copy.is_empty() {
         Context::Empty

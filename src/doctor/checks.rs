@@ -2,13 +2,12 @@
 
 use super::facts::{Disk, Efa, Facts};
 use super::{Checkup, Fix, Need, Severity};
-use crate::engine::{EngineInfo, Store};
+use crate::engine::{BuildxBuilder, EngineInfo, Store};
 
 mod outside;
 #[cfg(test)]
 mod tests;
 
-/// The driver that each supported CUDA needs at least is the recipe's business; below this none of them runs.
 const GIB: u64 = 1 << 30;
 
 /// Runs every check.
@@ -105,11 +104,12 @@ fn disk(disk: Option<&Disk>, engine: &EngineInfo, need: &Need) -> Checkup {
         return Checkup::of("disk", Severity::Unknown, message).remedy("docker system df shows what is used");
     };
     let free = disk.free / GIB;
-    let message = format!("{free} GiB free in {}; this recipe wants about {wanted}", disk.folder);
-    // Half of what it wants may still do: the base may be there already.
+    let message =
+        format!("{free} GiB free in {}; this recipe wants about {wanted} (a rule of thumb)", disk.folder);
+    // What it wants is a rule of thumb, and its base may be there already; a quarter of it will not do.
     let severity = match disk.free {
         free if free >= need.disk => Severity::Fine,
-        free if free >= need.disk / 2 => Severity::Warning,
+        free if free >= need.disk / 4 => Severity::Warning,
         _ => Severity::Fatal,
     };
     let found = Checkup::of("disk", severity, message);
@@ -143,23 +143,19 @@ fn memory(engine: &EngineInfo, need: &Need) -> Checkup {
 fn buildx(facts: &Facts) -> Checkup {
     match &facts.builders {
         Ok(builders) => {
-            let shown: Vec<String> = builders
-                .all
-                .iter()
-                .map(|it| {
-                    format!(
-                        "{} ({}, {})",
-                        it.name,
-                        it.driver,
-                        if it.status.is_empty() { "not started" } else { &it.status }
-                    )
-                })
-                .collect();
+            let shown: Vec<String> = builders.all.iter().map(builder).collect();
             Checkup::of("buildx", Severity::Fine, format!("{}: {}", builders.version, shown.join(", ")))
         }
         Err(reason) => Checkup::of("buildx", Severity::Note, reason.clone())
             .remedy("only --builder NAME needs it (Debian: docker-buildx; Docker Desktop brings it)"),
     }
+}
+
+/// Returns a builder in words; one that does not answer has no driver or no status.
+fn builder(builder: &BuildxBuilder) -> String {
+    let known = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    let driver = known(&builder.driver, "unknown driver");
+    format!("{} ({driver}, {})", builder.name, known(&builder.status, "not running"))
 }
 
 fn gpu(facts: &Facts) -> Vec<Checkup> {

@@ -59,7 +59,7 @@ impl Machine for ThisMachine {
     async fn facts(&self) -> Facts {
         let (engine, builders, aws, clock) =
             tokio::join!(self.engine(), self.builders(), self.aws(), self.clock());
-        let disk = engine.as_ref().ok().and_then(|info| self.disk(info));
+        let disk = engine.as_ref().ok().and_then(space);
         Facts {
             disk,
             engine,
@@ -117,17 +117,6 @@ impl ThisMachine {
             entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
-    }
-
-    /// Returns the space where the engine keeps its data, where that is a folder of this machine.
-    fn disk(&self, engine: &EngineInfo) -> Option<Disk> {
-        let local = engine.endpoint.starts_with("unix://");
-        let folder = Path::new(&engine.data_root);
-        if !local || !folder.is_dir() {
-            return None;
-        }
-        let space = rustix::fs::statvfs(folder).ok()?;
-        Some(Disk { folder: engine.data_root.clone(), free: space.f_bavail.saturating_mul(space.f_frsize) })
     }
 
     fn emulation(&self) -> Option<Emulation> {
@@ -222,6 +211,17 @@ impl ThisMachine {
                 .collect(),
         }
     }
+}
+
+/// Returns the space where the engine keeps its data, where that is a folder of this machine.
+pub fn space(engine: &EngineInfo) -> Option<Disk> {
+    let local = engine.endpoint.starts_with("unix://");
+    let folder = Path::new(&engine.data_root);
+    if !local || !folder.is_dir() {
+        return None;
+    }
+    let space = rustix::fs::statvfs(folder).ok()?;
+    Some(Disk { folder: engine.data_root.clone(), free: space.f_bavail.saturating_mul(space.f_frsize) })
 }
 
 fn seconds_until(end: SystemTime) -> i64 {

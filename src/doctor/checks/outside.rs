@@ -1,5 +1,7 @@
 //! What lies outside of the machine: AWS, the way there, the time.
 
+use std::collections::BTreeMap;
+
 use super::super::facts::{Aws, Clock, Way};
 use super::super::{Checkup, Severity};
 
@@ -70,15 +72,18 @@ pub(super) fn way(way: &Way) -> Vec<Checkup> {
                 .remedy("the engine and its builds have settings of their own: proxies in ~/.docker/config.json and daemon.json"),
         );
     }
+    let mut files: BTreeMap<&str, (Vec<&str>, bool)> = BTreeMap::new();
     for (name, file, readable) in &way.certificates {
-        found.push(if *readable {
-            Checkup::of(
-                "certificates",
-                Severity::Note,
-                format!("{name}={file}: builds get these certificates as a secret, images never"),
-            )
+        files.entry(file).or_insert_with(|| (Vec::new(), *readable)).0.push(name);
+    }
+    for (file, (names, readable)) in files {
+        let named = format!("{file} ({})", names.join(", "));
+        found.push(if readable {
+            let message =
+                format!("{named}: builds with BuildKit get these certificates as a secret, images never");
+            Checkup::of("certificates", Severity::Note, message)
         } else {
-            Checkup::of("certificates", Severity::Warning, format!("{name}={file}: it cannot be read"))
+            Checkup::of("certificates", Severity::Warning, format!("{named} cannot be read"))
                 .remedy("unset it, or let it name a PEM file")
         });
     }
