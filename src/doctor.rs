@@ -122,6 +122,11 @@ impl Diagnosis {
         Self { format: FORMAT, tool, recipe, platform: need.platform, ready, checks }
     }
 
+    /// Returns the JSON Schema of its JSON form.
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
+    }
+
     /// Returns it as text for people.
     pub fn text(&self, colour: bool) -> String {
         let mut text = format!("{} for the recipe {}, {}\n\n", self.tool, self.recipe, self.platform);

@@ -156,7 +156,7 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         EngineError::Cache { .. } => (
             Fault::Build,
             hint(
-                "log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: what was built is in the builder's own cache",
+                "log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: the steps are in the builder's own cache",
             ),
         ),
         EngineError::Api { message, .. } if message.contains("ValidateVPCOnlyModeImage") => {

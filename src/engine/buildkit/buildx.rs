@@ -160,7 +160,8 @@ impl Buildx {
         let files = arguments::Files::write(folder.path(), request)?;
         let mut command = self.command();
         command.args(arguments::of(builder, request, &files)).envs(files.environment());
-        command.stdin(Stdio::piped());
+        // It leaves the Dockerfile in its own folder for temporary files (buildx 0.13): in ours that goes with the build.
+        command.env("TMPDIR", folder.path()).stdin(Stdio::piped());
         let mut child = command.spawn().map_err(|error| self.unstarted(&error))?;
         let (Some(mut stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
             return Err(self.unstarted(&std::io::Error::other("it has no standard streams")));

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use super::full_disk::SmallEngine;
 use super::{TINY, Workshop, mirror, report};
 use crate::program::Ended;
 use crate::workbench::{ALL, Which, docker, unique, variable};
@@ -210,12 +211,17 @@ fn a_cache_in_a_registry_warms_a_second_builder() {
     let manifest: Value = serde_json::from_slice(&manifest.stdout).unwrap();
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json", "{manifest}");
 
-    let cold = Workshop::tiny(Which::Graph);
-    let cold = built(&cold, &[]);
+    // A second builder that has nothing but the base image: a CI runner without a disk.
+    let runner = SmallEngine::start("engine26c", 300);
+    let second = Workshop::tiny(Which::Containerd);
+    let on_runner = |more: &[&str]| {
+        let mut command = program(&second, &[more, &["--format", "json"]].concat());
+        report(&Ended::of(command.env("DOCKER_HOST", runner.address())).fine())
+    };
+    let cold = on_runner(&["--cache-from", &cache]);
     assert!(cold["build"]["steps"]["run"].as_u64().unwrap() >= 1, "a file that no cache has: {cold}");
-    let second = Workshop::tiny(Which::Graph);
     second.place.write("files/text", &text);
-    let warm = built(&second, &["--cache-from", &cache]);
+    let warm = on_runner(&["--cache-from", &cache]);
     let steps = &warm["build"]["steps"];
     assert_eq!((steps["run"].as_u64(), steps["cached"].as_u64() >= Some(1)), (Some(0), true), "{warm}");
 
@@ -236,7 +242,8 @@ fn a_registry_that_refuses_the_cache_is_named_when_it_is_written_and_a_warning_w
         let with: Vec<&str> = builder.map(|name| vec!["--builder", name]).unwrap_or_default();
         let writing = [&with[..], &["--cache-to", &cache]].concat();
         build(&workshop, &writing).failed(5, &["the cache", &cache, "is refused", "log in to its registry"]);
-        let reading = [&with[..], &["--cache-from", &cache]].concat();
+        // The image itself was built, and the cache refused afterwards.
+        let reading = [&with[..], &["--refresh", "--cache-from", &cache]].concat();
         let ended = build(&workshop, &reading);
         assert!(ended.err.contains("the cache is not read"), "{builder:?}: {}", ended.err);
         let _built = ended.fine();

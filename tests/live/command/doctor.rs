@@ -23,8 +23,11 @@ fn doctor_finds_what_each_engine_is_who_we_are_and_what_time_it_is() {
         let workshop = Workshop::tiny(which);
         let diagnosis = checked(&workshop, &[]);
         assert_eq!(diagnosis["ready"], true, "{diagnosis}");
-        let version =
-            if which == Which::Old { "Docker 20.10.24, API 1.41" } else { "Docker 26.1.5, API 1.45" };
+        let version = if which == Which::Old {
+            "Docker 20.10.24+dfsg1, API 1.41"
+        } else {
+            "Docker 26.1.5+dfsg1, API 1.45"
+        };
         assert!(found(&diagnosis, "engine")["message"].as_str().unwrap().starts_with(version), "{diagnosis}");
         let store = if which == Which::Containerd { "fine" } else { "note" };
         assert_eq!(found(&diagnosis, "image-store")["severity"], store, "{which:?}");
