@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
+mod own;
+
+pub use own::{Completions, Doctor, Man};
+
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
 
@@ -385,46 +389,4 @@ pub struct Release {
     /// Release even if nobody can tell which version of this component is in the image. May be repeated.
     #[arg(long, value_name = "COMPONENT")]
     pub accept_unknown: Vec<Component>,
-}
-
-/// `smp-image doctor`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image doctor\n  smp-image doctor smp-2.8 --format json\n  smp-image doctor --offline --fix"
-)]
-pub struct Doctor {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// The AWS region, where the AWS configuration names none.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// Ask nobody outside of this machine: neither AWS nor a registry.
-    #[arg(long)]
-    pub offline: bool,
-    /// Mend what can be mended without harm; each fix is named in the report.
-    #[arg(long)]
-    pub fix: bool,
-}
-
-/// `smp-image completions`
-#[derive(Debug, Args)]
-pub struct Completions {
-    /// The shell.
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
-/// `smp-image man`
-#[derive(Debug, Args)]
-pub struct Man {
-    /// Write smp-image.1 and one page per verb into this folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
 }

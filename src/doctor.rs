@@ -129,6 +129,7 @@ impl Diagnosis {
 
     /// Returns it as text for people.
     pub fn text(&self, colour: bool) -> String {
+        use std::fmt::Write as _;
         let mut text = format!("{} for the recipe {}, {}\n\n", self.tool, self.recipe, self.platform);
         let width = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
         for check in &self.checks {
@@ -140,7 +141,7 @@ impl Diagnosis {
                 Severity::Fatal => ("FAILS  ", "31"),
             };
             let mark = if colour { format!("\u{1b}[{code}m{mark}\u{1b}[0m") } else { mark.to_owned() };
-            text += &format!("{mark}  {:width$}  {}\n", check.check, check.message);
+            let _infallible = writeln!(text, "{mark}  {:width$}  {}", check.check, check.message);
             let below = |what: &str| format!("{:1$}{what}\n", "", width + 11);
             if let Some(remedy) = &check.remedy {
                 text += &below(&format!("→ {remedy}"));

@@ -8,6 +8,8 @@ use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
 
+mod elsewhere;
+
 /// Standard output could not be written.
 pub(super) fn stdout(error: &std::io::Error) -> Failure {
     Failure::said(Fault::Machine, format!("cannot write to standard output: {error}"))
@@ -145,32 +147,12 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("say where an engine is with --host, DOCKER_HOST or --context, or start one here"),
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
-        EngineError::Builder(_) => (Fault::Usage, hint("see --builder")),
-        EngineError::BuilderLost { .. } => (
-            Fault::Machine,
-            hint(
-                "look at the builder (docker buildx ls; docker buildx inspect --bootstrap NAME) and its log, then build again: what was built so far is in its cache",
-            ),
-        ),
-        EngineError::NoBuilder { name, known } => (Fault::Usage, other_builders(name, known)),
-        EngineError::Cache { .. } => (
-            Fault::Build,
-            hint(
-                "log in to its registry and make sure that the repository is there (Amazon ECR: mutable tags), or build without --cache-to: the steps are in the builder's own cache",
-            ),
-        ),
-        EngineError::Api { message, .. } if message.contains("ValidateVPCOnlyModeImage") => {
-            (Fault::Machine, hint(VPC_ONLY))
-        }
-        EngineError::Api { message, .. }
-            if message.contains("sagemaker") || message.contains("SageMaker Studio") =>
-        {
-            (
-                Fault::Machine,
-                hint(
-                    "SageMaker Studio allows the classic builder and the network `sagemaker` and little else: say --studio",
-                ),
-            )
+        EngineError::Builder(_)
+        | EngineError::NoBuilder { .. }
+        | EngineError::BuilderLost { .. }
+        | EngineError::Cache { .. } => elsewhere::of_builder(error),
+        EngineError::Api { message, .. } if elsewhere::in_studio(message).is_some() => {
+            (Fault::Machine, elsewhere::in_studio(message).into_iter().collect())
         }
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
@@ -206,19 +188,6 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
         }
         EngineError::Api { .. } | EngineError::Protocol { .. } => (Fault::Machine, Vec::new()),
     }
-}
-
-/// What helps where SageMaker Studio is cut off from public registries.
-const VPC_ONLY: &str = "this domain is VPC-only: FROM may name only images in the Amazon ECR of accounts that its DockerSettings list (VpcOnlyTrustedAccounts), never scratch; push the base there and name that registry with --mirror REGISTRY=ACCOUNT.dkr.ecr.REGION.amazonaws.com";
-
-/// Says which builder may have been meant.
-fn other_builders(name: &str, known: &[String]) -> Vec<String> {
-    let mut hints = Vec::new();
-    if let Some(near) = crate::recipe::nearest(name, known.iter().map(String::as_str)) {
-        hints.push(format!("did you mean `{near}`?"));
-    }
-    hints.push(format!("buildx knows {}; `docker buildx create` makes one", known.join(", ")));
-    hints
 }
 
 impl From<CatalogError> for Failure {

@@ -93,9 +93,9 @@ impl Builder {
             Kind::Buildx(buildx, builder) => buildx.build(builder, request, events).await,
             Kind::Daemon(door, endpoint, _) => {
                 let (sender, pieces) = tokio::sync::mpsc::channel(WAITING);
-                let build = buildkit::build(door, credentials, Output::Archive(sender), request, events);
-                let build = async { build.await.map_err(|error| lost(error, endpoint)) };
-                let ((), built) = tokio::try_join!(load(transport, pieces), build)?;
+                let work = buildkit::build(door, credentials, Output::Archive(sender), request, events);
+                let work = async { work.await.map_err(|error| lost(error, endpoint)) };
+                let ((), built) = tokio::try_join!(load(transport, pieces), work)?;
                 Ok(built)
             }
         }

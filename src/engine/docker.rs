@@ -279,7 +279,8 @@ impl Engine for DockerEngine {
         let store = self.store().await?;
         super::builder::refuse_caches(request, store, self.builder.as_ref())?;
         if let Some(builder) = &self.builder {
-            let built = builder.build(&self.transport, &self.credentials, request, events).await?;
+            let work = builder.build(&self.transport, &self.credentials, request, events);
+            let built = Box::pin(work).await?;
             return self.checked(request, self.loaded(request, built).await?).await;
         }
         let built = match request.dialect {

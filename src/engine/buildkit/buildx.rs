@@ -266,25 +266,28 @@ async fn listen(stderr: impl tokio::io::AsyncRead + Unpin, progress: &mut Progre
     said
 }
 
-/// What buildx says when the builder is not there, or is there no more.
-const LOST: &[&str] = &[
+/// What buildx says when the connection to the builder is not there, or is there no more.
+const GONE: &[&str] = &[
     "code = Unavailable",
-    "connection refused",
-    "connection reset",
-    "broken pipe",
     "transport is closing",
     "error reading from server",
     "error reading preface",
+    "server closed the stream",
     "failed to list workers",
-    "no such host",
-    "i/o timeout",
     "failed to find driver",
     "Cannot connect to the Docker daemon",
+];
+
+/// The same, where no step failed: a step may say so of a registry.
+const SILENT: &[&str] = &[
+    "connection refused",
+    "connection reset",
+    "broken pipe",
+    "no such host",
+    "i/o timeout",
     "context deadline exceeded",
     "timed out waiting",
-    "unexpected EOF",
-    "server closed the stream",
-    "terminated signal",
+    "EOF",
 ];
 
 /// Returns what the end of a build without success means.
@@ -296,9 +299,8 @@ fn meaning(
 ) -> EngineError {
     let last = said.iter().rev().find_map(|words| words.strip_prefix("ERROR: "));
     let last = last.or(said.back().map(String::as_str)).unwrap_or("it gave no reason").to_owned();
-    let failed_by_itself =
-        progress.failed().is_some_and(|step| !LOST.iter().any(|words| step.error.contains(words)));
-    if !failed_by_itself && LOST.iter().any(|words| last.contains(words)) {
+    let says = |known: &[&str]| known.iter().any(|words| last.contains(words));
+    if says(GONE) || (progress.failed().is_none() && says(SILENT)) {
         return EngineError::BuilderLost {
             builder: format!("`{builder}`"),
             doing: BUILDING.into(),
@@ -323,6 +325,38 @@ struct Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Dialect;
+    use crate::oci::{Arch, Profile};
+
+    #[test]
+    fn a_registry_that_is_silent_is_no_builder_that_went_away() {
+        let request = BuildRequest {
+            dockerfile: "FROM r.example/base:1\n".into(),
+            context: crate::engine::Context::Empty,
+            platform: Platform { arch: Arch::Amd64 },
+            tags: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+            args: std::collections::BTreeMap::new(),
+            secrets: std::collections::BTreeMap::new(),
+            source_date_epoch: None,
+            profile: Profile::Oci,
+            network: String::new(),
+            no_cache: false,
+            dialect: Dialect::Buildkit,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+        };
+        let message = "failed to solve: r.example/base:1: failed to do request: dial tcp 10.0.0.1:443: connect: connection refused";
+        let said: VecDeque<String> = [format!("ERROR: {message}")].into();
+        let step = r#"{"vertexes":[{"digest":"sha256:a","name":"[internal] load metadata for r.example/base:1","completed":"2026-01-01T00:00:00Z","error":"connection refused"}]}"#;
+        let mut progress = Progress::new(tokio::sync::mpsc::unbounded_channel().0);
+        let lost = meaning("far", &said, &request, &progress);
+        assert!(matches!(lost, EngineError::BuilderLost { .. }), "{lost}");
+        let Said::Report(report) = Reader::default().take(step) else { panic!() };
+        progress.take(report);
+        let registry = meaning("far", &said, &request, &progress);
+        assert!(matches!(registry, EngineError::Registry { .. }), "{registry}");
+    }
 
     #[test]
     fn a_builder_is_read_with_its_own_platform_first() {
