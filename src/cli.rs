@@ -1,15 +1,19 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
 mod own;
 
-pub use own::{Completions, Doctor, Man};
+pub use own::{Completions, Doctor, Man, New};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -29,6 +33,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -57,6 +65,8 @@ pub enum Verb {
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU
@@ -73,15 +83,6 @@ pub enum Verb {
     Completions(Completions),
     /// Print the manual page (or write one per verb into a folder)
     Man(Man),
-}
-
-/// `smp-image new`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image new\n  smp-image new --from smp-2.8")]
-pub struct New {
-    /// The built-in recipe to start from.
-    #[arg(long, value_name = "RECIPE", default_value = "quickstart")]
-    pub from: String,
 }
 
 /// Which recipe, and for which processor.

@@ -47,3 +47,12 @@ pub struct Man {
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
+
+/// `smp-image new`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  smp-image new\n  smp-image new --from smp-2.8")]
+pub struct New {
+    /// The built-in recipe to start from.
+    #[arg(long, value_name = "RECIPE", default_value = "quickstart")]
+    pub from: String,
+}
