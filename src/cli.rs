@@ -3,23 +3,23 @@
 mod catalog;
 mod cluster;
 mod job;
+mod locking;
+mod own;
 mod push;
 
 use std::path::PathBuf;
 
-mod locking;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use catalog::{CatalogVerb, ConfidenceArg};
+pub use cluster::{ClusterArgs, Place};
+pub use job::{Job, JobKind, RendezvousArg};
+pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
+pub use own::{Completions, Doctor, Man, New};
+pub use push::{Push, PushArgs};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
-
-pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
-pub use cluster::{ClusterArgs, Place};
-pub use job::{Job, JobKind, RendezvousArg};
-pub use push::{Push, PushArgs};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -85,19 +85,12 @@ pub enum Verb {
     Push(Push),
     /// Build, check, smoke-test and, only if all passed, push
     Release(Release),
+    /// Say what this machine can do for a recipe, what is in its way, and what helps
+    Doctor(Doctor),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page (or write one per verb into a folder)
     Man(Man),
-}
-
-/// `smp-image new`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image new\n  smp-image new --from smp-2.8")]
-pub struct New {
-    /// The built-in recipe to start from.
-    #[arg(long, value_name = "RECIPE", default_value = "quickstart")]
-    pub from: String,
 }
 
 /// Which recipe, and for which processor.
@@ -143,6 +136,10 @@ pub struct EngineArgs {
     /// A Docker context.
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub context: Option<String>,
+
+    /// It is the engine of SageMaker Studio or Code Editor: classic builder, network `sagemaker`. Found out where it is not said.
+    #[arg(long)]
+    pub studio: bool,
 }
 
 /// `smp-image render`
@@ -201,13 +198,24 @@ pub struct BuildArgs {
     /// Ignore the engine's build cache.
     #[arg(long)]
     pub no_cache: bool,
+    /// Build elsewhere and load the image into the engine: a builder of buildx (docker buildx ls), or the address of a BuildKit daemon.
+    #[arg(long, value_name = "NAME|tcp://HOST:PORT|unix://PATH", env = "SMP_IMAGE_BUILDER", conflicts_with_all = ["studio", "dialect"])]
+    pub builder: Option<String>,
+    /// Read the cache of other builds: an image reference, or as for buildx, such as `type=registry,ref=…`. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Write the cache for other builders, in the form that Amazon ECR takes too. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
 }
 
 /// `smp-image build`
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  smp-image build --arch amd64\n  smp-image build smp-2.8 --for sagemaker\n  \
-                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked"
+                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked\n  \
+                        smp-image build --builder far --cache-from registry.example/team/cache\n  \
+                        smp-image build --studio"
 )]
 pub struct Build {
     /// How to build.
@@ -307,20 +315,4 @@ pub struct Release {
     /// Release even if nobody can tell which version of this component is in the image. May be repeated.
     #[arg(long, value_name = "COMPONENT")]
     pub accept_unknown: Vec<Component>,
-}
-
-/// `smp-image completions`
-#[derive(Debug, Args)]
-pub struct Completions {
-    /// The shell.
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
-/// `smp-image man`
-#[derive(Debug, Args)]
-pub struct Man {
-    /// Write smp-image.1 and one page per verb into this folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
 }

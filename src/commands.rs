@@ -5,6 +5,7 @@ mod catalog;
 mod check;
 mod cluster;
 mod docker;
+mod doctor;
 mod drift;
 mod failure;
 mod grade;
@@ -127,6 +128,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Doctor(verb) => doctor::run(verb, cli, world).await,
         Verb::Catalog(verb) => catalog::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),
         Verb::Man(verb) => shell::man(verb, world),

@@ -20,5 +20,6 @@ pub mod grade;
 pub mod smoke;
 pub mod verdict;
 pub mod registry;
+pub mod doctor;
 pub mod report;
 pub mod commands;

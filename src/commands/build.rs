@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::prepare::{Draft, INPUTS, Prepared};
 use super::progress::Watcher;
-use super::{docker, failure, output};
+use super::{docker, doctor, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret};
+use crate::engine::{
+    BuildRequest, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
+};
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
@@ -52,10 +54,14 @@ pub(super) async fn build(
     let tags = tags(arguments, &draft.workpiece.recipe)?;
     draft.copies_are_there(world)?;
     let bundle = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let cache_from = docker::caches("--cache-from", &arguments.cache_from)?;
+    let cache_to = docker::caches("--cache-to", &arguments.cache_to)?;
+    let engine = &docker::with_builder(engine, arguments, world).await?;
     let info = engine.info().await?;
-    let prepared = draft.prepared((Some(info.memory), Some(info.processors)), world).await?;
+    let prepared = draft.prepared(machine(&info), world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
-    let builder = builder(arguments.dialect, &info)?;
+    let studio = arguments.engine.studio || info.studio;
+    let builder = builder(arguments.dialect, studio, &info)?;
     let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
@@ -65,6 +71,9 @@ pub(super) async fn build(
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
         return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
+    }
+    if info.builder.is_none() {
+        doctor::warn_of_space(&info, &prepared.lock.base.image, world);
     }
     let context = if prepared.workpiece.recipe.copy.is_empty() {
         Context::Empty
@@ -81,9 +90,11 @@ pub(super) async fn build(
         args: BTreeMap::new(),
         secrets,
         profile: arguments.profile,
-        network: arguments.network.clone(),
+        network: docker::network(&arguments.network, "default", studio),
         no_cache: arguments.no_cache,
         dialect: builder.dialect,
+        cache_from,
+        cache_to: cache_to.into_iter().map(Cache::written).collect(),
     };
     let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
     let built = engine.build(&request, watcher.events()).await;
@@ -113,9 +124,15 @@ impl Image {
     }
 }
 
+/// Returns memory and processors of the machine that builds; a builder beside the engine does not tell its own.
+fn machine(info: &EngineInfo) -> (Option<u64>, Option<u64>) {
+    let known = info.builder.is_none();
+    (known.then_some(info.memory), known.then_some(info.processors))
+}
+
 /// Returns for which builder the Dockerfile is written: the one asked for, else BuildKit where the engine has it.
-fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure> {
-    let dialect = match (asked, info.buildkit) {
+fn builder(asked: Option<Dialect>, studio: bool, info: &EngineInfo) -> Result<Builder, Failure> {
+    let dialect = match (asked, info.buildkit && !studio) {
         (Some(Dialect::Buildkit), false) => {
             return Err(Failure::said(
                 Fault::Machine,
@@ -128,7 +145,8 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
         (None, false) => Dialect::Classic,
     };
     let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
+    let new = info.builder.is_some() || major.is_none_or(|major| major >= LINK_SINCE);
+    let link = dialect == Dialect::Buildkit && new;
     Ok(Builder { dialect, link })
 }
 

@@ -8,6 +8,8 @@ use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
 
+mod elsewhere;
+
 /// Standard output could not be written.
 pub(super) fn stdout(error: &std::io::Error) -> Failure {
     Failure::said(Fault::Machine, format!("cannot write to standard output: {error}"))
@@ -150,6 +152,13 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("say where an engine is with --host, DOCKER_HOST or --context, or start one here"),
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
+        EngineError::Builder(_)
+        | EngineError::NoBuilder { .. }
+        | EngineError::BuilderLost { .. }
+        | EngineError::Cache { .. } => elsewhere::of_builder(error),
+        EngineError::Api { message, .. } if elsewhere::in_studio(message).is_some() => {
+            (Fault::Machine, elsewhere::in_studio(message).into_iter().collect())
+        }
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
         }

@@ -24,7 +24,9 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));
     }
-    let outcomes = probe(&engine, name, platform, &probes, verb.smoke.gpu, world).await?;
+    let studio = verb.against.engine.studio || engine.is_studio().await?;
+    let place = Place { gpu: verb.smoke.gpu, studio };
+    let outcomes = probe(&engine, name, platform, &probes, place, world).await?;
     let failed = outcomes.iter().filter(|outcome| matches!(outcome.answer, Answer::Failed { .. })).count();
     let mut report = output::about(Subject { reference: name.clone(), id: image.id, platform });
     report.probes = Some(outcomes);
@@ -37,15 +39,26 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
     }
 }
 
+/// Where probes run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// GPUs for the container.
+    pub(super) gpu: GpuArg,
+    /// Whether it is SageMaker Studio, which allows one network only, and that one always.
+    pub(super) studio: bool,
+}
+
 /// Runs `probes` in a container of the image `name`.
 pub(super) async fn probe(
     engine: &DockerEngine,
     name: &str,
     platform: Platform,
     probes: &[Probe],
-    gpu: GpuArg,
+    place: Place,
     world: &World,
 ) -> Result<Vec<Outcome>, Failure> {
-    let options = Options { gpus: docker::gpus(gpu, world), ..Options::default() };
+    let usual = Options::default();
+    let network = docker::network(&usual.network, &usual.network, place.studio);
+    let options = Options { gpus: docker::gpus(place.gpu, world), network, ..usual };
     Ok(smoke::run(engine, name, platform, probes, &options).await?)
 }

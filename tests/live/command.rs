@@ -1,6 +1,8 @@
 //! The whole program as a user starts it, against real engines, real registries and the ECR API.
 
+mod builders;
 mod building;
+mod doctor;
 mod failing;
 mod full_disk;
 mod interrupted;
@@ -8,6 +10,7 @@ mod looking;
 mod pushing;
 mod refused;
 mod secrets;
+mod studio;
 
 use std::process::Command;
 use std::sync::OnceLock;

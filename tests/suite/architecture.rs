@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms in walking order. A room may name the rooms above it; the exceptions are written out.
 const ROOMS: &[&str] = &[
     "error", "oci", "cli", "recipe", "catalog", "lock", "resolve", "plan", "render", "job", "engine",
-    "cluster", "check", "grade", "smoke", "verdict", "registry", "report", "commands",
+    "cluster", "check", "grade", "smoke", "verdict", "registry", "doctor", "report", "commands",
 ];
 
 /// Rooms that may name less than everything above them, with what they may name.
@@ -24,6 +24,8 @@ const STRICTER: &[(&str, &[&str])] = &[
     ("grade", &["recipe", "catalog"]),
     // A registry knows images, not how they came to be.
     ("registry", &["oci", "engine", "verdict"]),
+    // The doctor looks at a machine; what a recipe needs of it is told in numbers.
+    ("doctor", &["oci", "engine", "registry"]),
 ];
 
 /// Files that may be longer than the budget, each with its reason.

@@ -43,11 +43,14 @@ pub(crate) fn engine() -> FakeEngine {
         version: "26.1.5".into(),
         api: "1.45".into(),
         platform: amd64(),
+        platforms: Vec::new(),
         store: Store::Graph,
         buildkit: true,
         data_root: "/".into(),
         memory: 1,
         processors: 1,
+        studio: false,
+        builder: None,
     };
     FakeEngine::new(info)
         .with_image("docker.io/library/built:latest", image(id()))
