@@ -189,7 +189,7 @@ async fn a_missing_permission_is_named_and_what_was_made_before_is_deleted() {
     let api = FakeApi::start().await;
     let message = "jobs.batch is forbidden: User \"me\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"team\"";
     api.with(|world| {
-        world.instead.push((format!("POST {JOBS}"), Answer::Json(403, json!({ "message": message }))))
+        world.instead.push((format!("POST {JOBS}"), Answer::Json(403, json!({ "message": message }))));
     });
     let error = run(&api, &work()).await.0.unwrap_err();
     let ClusterError::Forbidden { permission, message: said, .. } = &error else { panic!("{error:?}") };
@@ -202,7 +202,7 @@ async fn a_kind_that_the_cluster_has_not_is_told() {
     let api = FakeApi::start().await;
     let answer = Answer::Json(404, json!({ "message": "the server could not find the requested resource" }));
     api.with(|world| {
-        world.instead.push(("POST /apis/kubeflow.org/v1/namespaces/team/pytorchjobs".to_owned(), answer))
+        world.instead.push(("POST /apis/kubeflow.org/v1/namespaces/team/pytorchjobs".to_owned(), answer));
     });
     let work =
         Work { objects: vec![object("v1", "ConfigMap"), object("kubeflow.org/v1", "PyTorchJob")], ..work() };
