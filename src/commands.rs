@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod diff;
 mod docker;
 mod failure;
 mod lock;
@@ -102,6 +103,11 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         return Err(Failure::said(Fault::Usage, "--format junit is for check, smoke and release")
             .hint("here it is text or json"));
     }
+    let checked = matches!(cli.verb, Verb::Check(_) | Verb::Release(_));
+    if cli.format == Format::Sarif && !checked {
+        return Err(Failure::said(Fault::Usage, "--format sarif is for check and release")
+            .hint("here it is text or json"));
+    }
     match &cli.verb {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
@@ -112,6 +118,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,
         Verb::Check(verb) => check::run(verb, cli, world).await,
+        Verb::Diff(verb) => diff::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
         Verb::Push(verb) => push::run(verb, cli, world).await,
         Verb::Release(verb) => Box::pin(release::run(verb, cli, world)).await,

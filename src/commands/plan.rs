@@ -15,7 +15,7 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
         Format::Json => serde_json::to_string_pretty(&prepared.plan)
             .map(|json| format!("{json}\n"))
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
-        Format::Text | Format::Junit => told(&prepared.plan),
+        Format::Text | Format::Junit | Format::Sarif => told(&prepared.plan),
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

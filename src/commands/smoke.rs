@@ -1,6 +1,6 @@
 //! `smp-image smoke`: runs the probes in a container of an image.
 
-use super::check::expected;
+use super::check::of_image;
 use super::{docker, output};
 use crate::cli::{Cli, GpuArg, Smoke};
 use crate::commands::World;
@@ -15,7 +15,7 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
     let platform = Platform { arch: verb.image.arch };
     let engine = docker::connect(&verb.image.engine, world)?;
     let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let (_, probes) = expected(&verb.image, world).await?;
+    let probes = of_image(&verb.image, world).await?.probes;
     if probes.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));
