@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use facts::{
-    Archive, BaseImage, Confidence, EfaRelease, Fact, Instance, Os, Packages, Rdma, SmpRelease,
+    ApiRange, Archive, BaseImage, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease, Fact, Gpu,
+    GpuCode, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName, OsSupport,
+    Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
     TransformerEngineRelease,
 };
 
@@ -24,6 +26,16 @@ const FILES: &[(&str, &str)] = &[
     ("images.toml", include_str!("../catalog/images.toml")),
     ("packages.toml", include_str!("../catalog/packages.toml")),
     ("archives.toml", include_str!("../catalog/archives.toml")),
+    ("releases.toml", include_str!("../catalog/releases.toml")),
+    ("pytorch.toml", include_str!("../catalog/pytorch.toml")),
+    ("abi.toml", include_str!("../catalog/abi.toml")),
+    ("gpu-code.toml", include_str!("../catalog/gpu-code.toml")),
+    ("efa-installer.toml", include_str!("../catalog/efa-installer.toml")),
+    ("nodes.toml", include_str!("../catalog/nodes.toml")),
+    ("instance-needs.toml", include_str!("../catalog/instance-needs.toml")),
+    ("constraints.toml", include_str!("../catalog/constraints.toml")),
+    ("known-issues.toml", include_str!("../catalog/known-issues.toml")),
+    ("precision.toml", include_str!("../catalog/precision.toml")),
 ];
 
 /// Everything that is known.
@@ -45,6 +57,38 @@ pub struct Catalog {
     pub packages: Vec<Packages>,
     /// Source archives and single files.
     pub archives: Vec<Archive>,
+    /// Versions that exist, beside those that other tables give one by one.
+    pub releases: Vec<Release>,
+    /// PyTorch releases of the package index, newest first.
+    pub pytorch: Vec<PytorchRelease>,
+    /// Plugin interfaces that NCCL accepts.
+    pub nccl_abi: Vec<NcclAbi>,
+    /// Plugin interfaces that aws-ofi-nccl offers.
+    pub plugin_abi: Vec<PluginAbi>,
+    /// Drivers that a CUDA runs on.
+    pub cuda_driver: Vec<CudaDriver>,
+    /// For which GPUs binaries hold code.
+    pub gpu_code: Vec<GpuCode>,
+    /// Which versions support which distribution.
+    pub os_support: Vec<OsSupport>,
+    /// Flags of the EFA installer.
+    pub efa_flags: Vec<EfaFlag>,
+    /// Where things lie in an image.
+    pub paths: Vec<InstalledPath>,
+    /// Images of nodes, as the file has them: newest series first.
+    pub node_images: Vec<NodeImage>,
+    /// What instances ask of components.
+    pub instance_needs: Vec<InstanceNeeds>,
+    /// Needs that no table of their own hold.
+    pub constraints: Vec<Constraint>,
+    /// What is known to go wrong.
+    pub known_issues: Vec<KnownIssue>,
+    /// Which GPUs compute in which number format.
+    pub precisions: Vec<Precision>,
+    /// Data-sheet figures of GPUs.
+    pub gpus: Vec<Gpu>,
+    /// Where the images of SMP are.
+    pub smp_registries: Vec<SmpRegistry>,
     /// Conda channels of SMP, the first wins.
     pub smp_channels: Vec<ArtefactUrl>,
     /// The Python package index that is asked where the user names no other.
@@ -85,6 +129,38 @@ struct Wire {
     image: Vec<BaseImage>,
     packages: Vec<Packages>,
     archive: Vec<Archive>,
+    #[serde(rename = "release")]
+    releases: Vec<Release>,
+    #[serde(rename = "pytorch")]
+    pytorch: Vec<PytorchRelease>,
+    #[serde(rename = "nccl-abi")]
+    nccl_abi: Vec<NcclAbi>,
+    #[serde(rename = "plugin-abi")]
+    plugin_abi: Vec<PluginAbi>,
+    #[serde(rename = "cuda-driver")]
+    cuda_driver: Vec<CudaDriver>,
+    #[serde(rename = "gpu-code")]
+    gpu_code: Vec<GpuCode>,
+    #[serde(rename = "os-support")]
+    os_support: Vec<OsSupport>,
+    #[serde(rename = "efa-flag")]
+    efa_flags: Vec<EfaFlag>,
+    #[serde(rename = "path")]
+    paths: Vec<InstalledPath>,
+    #[serde(rename = "node-image")]
+    node_images: Vec<NodeImage>,
+    #[serde(rename = "instance-needs")]
+    instance_needs: Vec<InstanceNeeds>,
+    #[serde(rename = "constraint")]
+    constraints: Vec<Constraint>,
+    #[serde(rename = "known-issue")]
+    known_issues: Vec<KnownIssue>,
+    #[serde(rename = "precision")]
+    precisions: Vec<Precision>,
+    #[serde(rename = "gpu")]
+    gpus: Vec<Gpu>,
+    #[serde(rename = "smp-registry")]
+    smp_registries: Vec<SmpRegistry>,
 }
 
 impl Catalog {
@@ -111,6 +187,22 @@ impl Catalog {
             whole.image.extend(part.image);
             whole.packages.extend(part.packages);
             whole.archive.extend(part.archive);
+            whole.releases.extend(part.releases);
+            whole.pytorch.extend(part.pytorch);
+            whole.nccl_abi.extend(part.nccl_abi);
+            whole.plugin_abi.extend(part.plugin_abi);
+            whole.cuda_driver.extend(part.cuda_driver);
+            whole.gpu_code.extend(part.gpu_code);
+            whole.os_support.extend(part.os_support);
+            whole.efa_flags.extend(part.efa_flags);
+            whole.paths.extend(part.paths);
+            whole.node_images.extend(part.node_images);
+            whole.instance_needs.extend(part.instance_needs);
+            whole.constraints.extend(part.constraints);
+            whole.known_issues.extend(part.known_issues);
+            whole.precisions.extend(part.precisions);
+            whole.gpus.extend(part.gpus);
+            whole.smp_registries.extend(part.smp_registries);
         }
         Self::checked(whole)
     }
@@ -129,6 +221,7 @@ impl Catalog {
             }
         }
         newest_first("efa.toml", &mut wire.efa, |release| &release.version)?;
+        newest_first("pytorch.toml", &mut wire.pytorch, |release| &release.version)?;
         newest_first("smp.toml", &mut wire.smp, |release| &release.version)?;
         newest_first("transformer-engine.toml", &mut wire.transformer_engine, |release| &release.version)?;
         Ok(Self {
@@ -140,6 +233,22 @@ impl Catalog {
             images: wire.image,
             packages: wire.packages,
             archives: wire.archive,
+            releases: wire.releases,
+            pytorch: wire.pytorch,
+            nccl_abi: wire.nccl_abi,
+            plugin_abi: wire.plugin_abi,
+            cuda_driver: wire.cuda_driver,
+            gpu_code: wire.gpu_code,
+            os_support: wire.os_support,
+            efa_flags: wire.efa_flags,
+            paths: wire.paths,
+            node_images: wire.node_images,
+            instance_needs: wire.instance_needs,
+            constraints: wire.constraints,
+            known_issues: wire.known_issues,
+            precisions: wire.precisions,
+            gpus: wire.gpus,
+            smp_registries: wire.smp_registries,
             smp_channels: wire.smp_channels,
             python_index,
         })
@@ -152,6 +261,35 @@ impl Catalog {
             .iter()
             .filter(|image| image.fits(reference.registry(), reference.repository(), tag))
             .max_by_key(|image| image.tag.len())
+    }
+
+    /// Returns every version of `component` that is known, newest first: releases, rows of its own table, what images carry.
+    pub fn versions(&self, component: Component) -> Vec<Version> {
+        let mut versions: Vec<Version> = Vec::new();
+        let releases = self.releases.iter().filter(|release| release.component == component);
+        versions.extend(releases.flat_map(|release| release.versions.iter().cloned()));
+        let archives = self.archives.iter().filter(|archive| archive.component == component);
+        versions.extend(archives.map(|archive| archive.version.clone()));
+        match component {
+            Component::Efa => versions.extend(self.efa.iter().map(|release| release.version.clone())),
+            Component::Smp => versions.extend(self.smp.iter().map(|release| release.version.clone())),
+            Component::Pytorch => versions.extend(self.pytorch.iter().map(|release| release.version.clone())),
+            Component::TransformerEngine => {
+                versions.extend(self.transformer_engine.iter().map(|release| release.version.clone()));
+            }
+            Component::AwsOfiNccl => {
+                versions.extend(self.efa.iter().filter_map(|release| release.plugin.as_ref()?.parse().ok()));
+            }
+            Component::Driver => versions.extend(self.node_images.iter().map(|node| node.driver.clone())),
+            Component::Python => versions.extend(self.images.iter().map(|image| image.os.python.clone())),
+            _ => {}
+        }
+        let carried = self.images.iter().map(|image| &image.carries);
+        let carried = carried.chain(self.smp.iter().map(|release| &release.carries));
+        versions.extend(carried.filter_map(|carries| carries.get(&component).cloned()));
+        versions.sort_by(|a, b| b.cmp(a));
+        versions.dedup();
+        versions
     }
 
     /// Returns the source archive of `component` at `version`.

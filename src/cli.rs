@@ -49,6 +49,8 @@ pub enum Verb {
     Recipes,
     /// Choose versions that fit together and pin them with checksums
     Lock(LockVerb),
+    /// Tell why a component has its version, and what keeps out the next newer one
+    Why(WhyVerb),
     /// Show stages, steps and what is expected of the image
     Plan(PlanVerb),
     /// Print the Dockerfile
@@ -140,6 +142,26 @@ pub struct LockVerb {
     /// Write nothing; fail if the lock is missing or stale.
     #[arg(long)]
     pub check: bool,
+    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
+    #[arg(long)]
+    pub allow_unknown: bool,
+}
+
+/// `smp-image why`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  smp-image why nccl\n  smp-image why efa smp-2.8\n  smp-image why pytorch pytorch-te --format json"
+)]
+pub struct WhyVerb {
+    /// The component, such as `nccl`.
+    #[arg(value_name = "COMPONENT")]
+    pub component: Component,
+    /// The recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
+    #[arg(long)]
+    pub allow_unknown: bool,
 }
 
 /// `smp-image plan`

@@ -17,6 +17,7 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod why;
 mod workshop;
 mod world;
 
@@ -83,7 +84,18 @@ pub fn tell(failure: &Failure, color: bool) {
     let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
     let mut text = String::new();
     let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
-    if handler.render_report(&mut text, diagnostic).is_err() {
+    // Several reasons are told one after the other, each as if it were the only one.
+    let several: Vec<&dyn miette::Diagnostic> = diagnostic.related().into_iter().flatten().collect();
+    let told = if several.is_empty() {
+        handler.render_report(&mut text, diagnostic)
+    } else {
+        text = format!("error: {}\n", failure.report);
+        several.into_iter().try_for_each(|one| {
+            text.push('\n');
+            handler.render_report(&mut text, one)
+        })
+    };
+    if told.is_err() {
         text = format!("{}\n", failure.report);
     }
     let mut lines = format!("{}\n", text.trim());
@@ -112,6 +124,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
         Verb::Lock(verb) => lock::run(verb, cli, world).await,
+        Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),

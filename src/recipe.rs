@@ -15,7 +15,7 @@ pub use check::{Check, Silence};
 pub use component::{Component, UnknownComponent};
 pub use values::{
     AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
-    Repository, Requirement, Version, VersionRange,
+    Repository, Requirement, Version, VersionRange, package_name,
 };
 
 use crate::oci::{Digest, Reference};
@@ -54,6 +54,12 @@ pub struct Recipe {
     pub instances: Vec<Spanned<String>>,
     /// What the image starts from.
     pub base: Base,
+    /// What the nodes bring: the NVIDIA driver is theirs, not the image's.
+    #[serde(default)]
+    pub nodes: Nodes,
+    /// Number formats beyond bf16 that training uses, such as `fp8`: every instance must have them.
+    #[serde(default)]
+    pub precision: Vec<Spanned<String>>,
     /// Components and the versions asked for; absent means not in the image.
     #[serde(default)]
     pub components: BTreeMap<Component, Spanned<VersionRange>>,
@@ -84,6 +90,15 @@ pub struct Base {
     /// The image with compilers for stages that build, of the same distribution; `image` where it is absent.
     #[serde(default, deserialize_with = "optional_spanned_reference")]
     pub devel: Option<Spanned<Reference>>,
+}
+
+/// What the nodes bring.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Nodes {
+    /// The version of the NVIDIA driver; the oldest of AWS's current node images where absent.
+    #[serde(default)]
+    pub driver: Option<Spanned<Version>>,
 }
 
 /// Python packages beyond the components.
@@ -126,7 +141,7 @@ pub struct Image {
     pub workdir: Option<Spanned<ImagePath>>,
     /// Environment variables of the image.
     #[serde(default)]
-    pub env: BTreeMap<EnvName, EnvValue>,
+    pub env: BTreeMap<EnvName, Spanned<EnvValue>>,
 }
 
 /// Why a text is not a recipe, with the place in the text.

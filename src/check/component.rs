@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::inventory::{Installed, Inventory, normalise};
+use super::inventory::{Installed, Inventory};
 use super::rules::Image;
 use crate::catalog::Catalog;
 use crate::lock::Origin;
 use crate::plan::Expectation;
-use crate::recipe::{Component, Version};
+use crate::recipe::{Component, Version, package_name};
 
 /// A declared component and what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -82,7 +82,7 @@ pub(crate) fn infer(image: &Image, catalog: &Catalog) -> Vec<ComponentSeen> {
 fn traces(image: &Image, component: Component, catalog: &Catalog) -> Expectation {
     let rows = || catalog.packages.iter().filter(|row| row.component == component);
     // Of the rows for several CUDAs, the one that is installed.
-    let installed = rows().find(|row| image.inventory.python.contains_key(&normalise(&row.leader)));
+    let installed = rows().find(|row| image.inventory.python.contains_key(&package_name(&row.leader)));
     let (packages, libraries): (&[&str], &[&str]) = match component {
         Component::Nccl => (&["libnccl2", "libnccl"], &["libnccl.so.2"]),
         Component::Cudnn => {
@@ -118,7 +118,7 @@ fn leading<'a>(expectation: &Expectation, seen: &'a [Sighting]) -> Option<&'a Si
         seen.iter().find(|sighting| {
             kinds.contains(&sighting.evidence)
                 && sighting.version.is_some()
-                && normalise(&sighting.name) == normalise(name)
+                && package_name(&sighting.name) == package_name(name)
         })
     };
     let kind = |wanted: Evidence| {
@@ -172,7 +172,7 @@ fn packages(inventory: &Inventory, expectation: &Expectation, seen: &mut Vec<Sig
         }
     };
     for name in &expectation.distributions {
-        take(Evidence::PythonMetadata, name, inventory.python.get(&normalise(name)));
+        take(Evidence::PythonMetadata, name, inventory.python.get(&package_name(name)));
         take(Evidence::Conda, name, inventory.conda.get(name));
     }
     for name in &expectation.packages {

@@ -191,7 +191,8 @@ impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Recipe(error) => Self::new(Fault::Input, error),
-            ResolveError::NoFit(error) => Self::new(Fault::NoFit, error),
+            ResolveError::Impossible(error) => Self::new(Fault::NoFit, error),
+            ResolveError::NoFit(error) => Self::new(Fault::NoFit, *error),
             ResolveError::Upstream(error) => Self::from(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{Mirror, Options};
 use crate::registry::distribution::{Distribution, Limits, RegistryError};
 use crate::resolve::{
-    self,
+    self, Wishes,
     upstream::network::{Images, Network},
 };
 
@@ -109,7 +109,8 @@ async fn make(
 ) -> Result<Lock, Failure> {
     let images = RegistryImages { world, mirrors: mirrors.to_vec() };
     let upstream = network(catalog, world, &images);
-    Ok(resolve::lock(&workpiece.source, &workpiece.recipe, platform, catalog, &upstream).await?)
+    Ok(resolve::lock(&workpiece.source, &workpiece.recipe, platform, catalog, &Wishes::default(), &upstream)
+        .await?)
 }
 
 fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {

@@ -17,6 +17,7 @@ pub(super) fn check(
     known_distribution(lock, catalog)?;
     no_stock_torch(lock, catalog)?;
     let mut warnings = environment(recipe, target)?;
+    warnings.extend(crate::resolve::review(recipe, lock, catalog));
     warnings.extend(lock.unresolved().into_iter().map(|sentence| format!("not locked: {sentence}")));
     Ok(warnings)
 }
@@ -106,7 +107,7 @@ fn no_stock_torch(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
 fn environment(recipe: &Recipe, target: &Target) -> Result<Vec<String>, PlanError> {
     let mut warnings = Vec::new();
     for (name, value) in &recipe.image.env {
-        let (name, value) = (name.as_str(), value.as_str());
+        let (name, value) = (name.as_str(), value.get_ref().as_str());
         let asks_rdma = name == "FI_EFA_USE_DEVICE_RDMA" && !matches!(value, "0" | "");
         let without = target.instances.iter().find(|instance| matches!(instance.rdma, Rdma::None));
         if let (true, Some(instance)) = (asks_rdma, without) {

@@ -3,8 +3,9 @@
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::super::finding::{Finding, RuleCode, Severity};
-use super::super::inventory::{Inventory, Requirement, normalise};
+use super::super::inventory::{Inventory, Requirement};
 use super::{Rule, Subject};
+use crate::recipe::package_name;
 
 pub(super) const RULE: Rule = Rule {
     codes: &[RuleCode::PythonRequirement, RuleCode::TransformerEngineParts],
@@ -19,7 +20,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let inventory = &subject.image.inventory;
     let of_interest = |requirement: &&Requirement| {
         let name = requirement.name.as_str();
-        normalise(&requirement.of) == "torch"
+        package_name(&requirement.of) == "torch"
             && (name.starts_with("nvidia-nccl") || name.starts_with("nvidia-cudnn"))
     };
     let unmet =

@@ -11,7 +11,7 @@ use sha2::Digest as _;
 use super::{PythonQuestion, Upstream, UpstreamError};
 use crate::lock::PinnedRequirement;
 use crate::oci::{Digest, Platform, Reference};
-use crate::recipe::{ArtefactUrl, Version};
+use crate::recipe::{ArtefactUrl, Version, package_name};
 
 /// How long an index or a server may be silent.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -156,7 +156,7 @@ fn newest_sdist(
 fn sdist_version(package: &str, filename: &str) -> Option<Version> {
     let stem = filename.strip_suffix(".tar.gz")?;
     let (name, version) = stem.rsplit_once('-')?;
-    if name.replace(['_', '.'], "-").eq_ignore_ascii_case(package) { version.parse().ok() } else { None }
+    if package_name(name) == package_name(package) { version.parse().ok() } else { None }
 }
 
 #[cfg(test)]
