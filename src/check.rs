@@ -24,6 +24,7 @@ mod instances;
 mod inventory;
 mod libraries;
 mod limits;
+mod loader;
 mod manifest;
 mod markers;
 mod meter;

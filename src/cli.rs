@@ -1,8 +1,12 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
@@ -25,6 +29,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -55,6 +63,8 @@ pub enum Verb {
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU

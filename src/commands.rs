@@ -1,9 +1,11 @@
 //! One file per verb: the only place where rooms meet, and the only one that reads and writes the user's files.
 
 mod build;
+mod catalog;
 mod check;
 mod diff;
 mod docker;
+mod drift;
 mod failure;
 mod lock;
 mod new;
@@ -33,7 +35,7 @@ pub use world::World;
 /// An interrupt (Ctrl-C, SIGTERM) drops the work: what it had half made is removed by the guards of the rooms, then the failure
 /// [`Fault::Interrupted`] is returned.
 pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
-    let world = &World { quiet: cli.quiet, ..world.clone() };
+    let world = &World { quiet: cli.quiet, catalog: cli.catalog.clone(), ..world.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -127,6 +129,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Catalog(verb) => catalog::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,

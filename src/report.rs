@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::catalog::Own;
 use crate::check::Inspection;
 use crate::engine::Built;
 use crate::oci::Digest;
@@ -12,6 +13,7 @@ use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
 pub mod diff;
+pub mod facts;
 pub mod json;
 pub mod junit;
 pub mod progress;
@@ -35,6 +37,9 @@ pub struct Report {
     /// The recipe, where one was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// Facts of the user's that were used, and what they override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Own>,
     /// The image.
     pub image: Subject,
     /// The build.

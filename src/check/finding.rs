@@ -185,6 +185,10 @@ impl RuleCode {
                 | Self::InstanceNeeds
                 | Self::NcclPlugin
                 | Self::EfaProvider
+                | Self::EfaDistribution
+                | Self::PluginInterface
+                | Self::PluginOlder
+                | Self::OpenedByName
         )
     }
 }

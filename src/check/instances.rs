@@ -75,7 +75,8 @@ fn reasons<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<String> {
 fn reason(finding: &Finding) -> String {
     let evidence = finding.evidence.split([';', '(']).next().unwrap_or_default().trim_end();
     match finding.rule {
-        RuleCode::GpuCodeMissing | RuleCode::GpuCodeUnknown => format!("{} {evidence}", finding.subject),
+        // The evidence names the library already, with its version.
+        RuleCode::GpuCodeMissing | RuleCode::GpuCodeUnknown => evidence.to_owned(),
         _ => format!("{}: {evidence}", finding.subject),
     }
 }

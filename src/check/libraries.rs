@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fatbin::{Arch, Packing};
 use super::rules::Image;
 
 /// The GPU code of one library.
@@ -19,6 +20,25 @@ pub struct LibraryCode {
 
 /// Returns the libraries with code for GPUs, by path.
 pub(super) fn of(image: &Image) -> Vec<LibraryCode> {
-    let _ = image;
-    Vec::new()
+    let code =
+        image.root.files().filter_map(|(path, note, _)| Some((path, note.elf.as_ref()?.gpu.as_deref()?)));
+    code.map(|(path, code)| {
+        let mut flags: Vec<String> = code.packing.iter().map(|packing| packing.name().to_owned()).collect();
+        flags.extend(code.unreadable.is_some().then(|| "unreadable".to_owned()));
+        let names =
+            |archs: &std::collections::BTreeSet<Arch>| archs.iter().map(ToString::to_string).collect();
+        LibraryCode { path: format!("/{path}"), sass: names(&code.sass), ptx: names(&code.ptx), flags }
+    })
+    .collect()
+}
+
+impl Packing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Old => "old",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
 }

@@ -157,6 +157,37 @@ impl Root {
         None
     }
 
+    /// Returns the path of the file at `path` without any link in it; none where no file is there.
+    pub(crate) fn real(&self, path: &str) -> Option<String> {
+        let mut waiting: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut real = String::new();
+        // As many links as the kernel follows.
+        let mut links = 40;
+        while let Some(part) = waiting.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => real.truncate(real.rfind('/').unwrap_or(0)),
+                part => {
+                    let here = join(&real, part);
+                    if let Some(Member { node: Node::Symlink(target), .. }) = self.members.get(here.as_str())
+                    {
+                        links -= 1;
+                        if links == 0 {
+                            return None;
+                        }
+                        if target.starts_with('/') {
+                            real.clear();
+                        }
+                        waiting.extend(target.split('/').rev().map(str::to_owned));
+                    } else {
+                        real = here;
+                    }
+                }
+            }
+        }
+        matches!(self.members.get(real.as_str()), Some(Member { node: Node::File(_), .. })).then_some(real)
+    }
+
     /// Returns whether something is at `path`.
     pub(crate) fn contains(&self, path: &str) -> bool {
         self.members.contains_key(path)
@@ -257,6 +288,20 @@ mod tests {
         let link = other("lib", Node::Symlink("usr/lib".into()));
         let root = merged(vec![vec![link], vec![file("lib/x86_64-linux-gnu/libfabric.so.1", 8)]]);
         assert_eq!(root.replaced_links, [("lib".into(), "usr/lib".into(), 2)]);
+    }
+
+    #[test]
+    fn links_in_the_middle_of_a_path_are_followed() {
+        let root = merged(vec![vec![
+            file("usr/local/cuda-12.4/lib64/libcudart.so.12", 1),
+            other("usr/local/cuda", Node::Symlink("/usr/local/cuda-12.4".into())),
+            other("usr/local/cuda-12.4/lib64/libcudart.so", Node::Symlink("./libcudart.so.12".into())),
+            other("a", Node::Symlink("b".into())),
+            other("b", Node::Symlink("a".into())),
+        ]]);
+        let real = "usr/local/cuda-12.4/lib64/libcudart.so.12";
+        assert_eq!(root.real("/usr/local/cuda/lib64/../lib64/libcudart.so").as_deref(), Some(real));
+        assert_eq!((root.real("a/x"), root.real("usr/local/cuda")), (None, None));
     }
 
     #[test]

@@ -24,12 +24,17 @@ mod cuda_compat;
 mod declared;
 mod digests;
 mod environment;
+mod fabric;
+mod gpu_code;
 mod layer_sizes;
 mod leftovers;
 mod machines;
 mod media_types;
+mod nccl;
+mod needs;
 mod packages;
 mod platform;
+mod plugin;
 mod python_requirements;
 mod replaced_links;
 mod secrets;
@@ -53,8 +58,13 @@ pub static RULES: &[Rule] = &[
     platform::RULE,
     machines::RULE,
     digests::RULE,
+    gpu_code::RULE,
+    needs::RULE,
     components::RULE,
     declared::RULE,
+    nccl::RULE,
+    plugin::RULE,
+    fabric::RULE,
     python_requirements::RULE,
     stock_pytorch::RULE,
     packages::RULE,

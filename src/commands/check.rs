@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::prepare::prepare;
 use super::workshop::Workpiece;
 use super::{docker, output};
-use crate::catalog::Catalog;
+use crate::catalog::Own;
 use crate::check::{self, CheckError, Chosen, RULES, RuleCode, Severity, Silence, Target};
 use crate::cli::{Check, Cli, FailOn, Format, ImageArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
@@ -24,7 +24,7 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
         return Err(Failure::said(Fault::Usage, "which image shall be looked into?"));
     };
     let platform = Platform { arch: verb.arch };
-    let mut target = expected(verb.recipe.as_deref(), verb.arch, world).await?.target;
+    let Expected { mut target, own, .. } = expected(verb.recipe.as_deref(), verb.arch, world).await?;
     if !verb.instances.is_empty() {
         target.instances.clear();
         target = on(target, &verb.instances)?;
@@ -41,6 +41,7 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
     let failed = inspection.findings.iter().filter(failing).count();
     let mut report = output::about(Subject { reference: name.clone(), id: image.id, platform });
     report.inspection = Some(inspection);
+    report.catalog = own;
     output::print(&report, cli, world)?;
     match failed {
         0 => Ok(()),
@@ -86,19 +87,22 @@ pub(super) struct Expected {
     pub(super) target: Target,
     /// How to test it.
     pub(super) probes: Vec<Probe>,
+    /// What files of the user's did to the facts that are used.
+    pub(super) own: Option<Own>,
 }
 
 /// Returns what the recipe says that the image must hold, where it must run, what is silenced, and how to test it; without a
 /// recipe nothing is expected.
 pub(super) async fn expected(asked: Option<&str>, arch: Arch, world: &World) -> Result<Expected, Failure> {
-    let catalog = Arc::new(Catalog::embedded()?);
+    let catalog = Arc::new(super::catalog::load(world)?);
+    let own = Some(catalog.own().clone()).filter(|own| !own.is_empty());
     let target = Target::new(Platform { arch }, catalog);
-    let Some(recipe) = asked else { return Ok(Expected { target, probes: Vec::new() }) };
+    let Some(recipe) = asked else { return Ok(Expected { target, probes: Vec::new(), own }) };
     let recipe = RecipeArgs { recipe: Some(recipe.to_owned()), arch };
     let source = SourceArgs { mirror: Vec::new() };
     let prepared = prepare(&recipe, &source, (None, None), world).await?;
     let target = of_recipe(target, &prepared.workpiece)?.expecting(prepared.plan.expectations);
-    Ok(Expected { target, probes: prepared.plan.probes })
+    Ok(Expected { target, probes: prepared.plan.probes, own })
 }
 
 /// Returns what `arguments` name, as [`expected`].
@@ -116,8 +120,9 @@ pub(super) fn of_recipe(target: Target, workpiece: &Workpiece) -> Result<Target,
 
 /// Adds the instances that the command line names.
 pub(super) fn on(target: Target, names: &[String]) -> Result<Target, Failure> {
+    let catalog = Arc::clone(&target.catalog);
     target.on(names.iter().map(String::as_str), Chosen::Given).map_err(|name| {
-        let known = Catalog::embedded().map(|catalog| catalog.instances).unwrap_or_default();
+        let known = &catalog.instances;
         let failure = unknown_instance(name);
         match nearest(name, known.keys().map(String::as_str)) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),

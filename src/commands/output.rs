@@ -12,6 +12,7 @@ pub(super) fn about(image: Subject) -> Report {
         format: report::FORMAT,
         tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: None,
+        catalog: None,
         image,
         build: None,
         inspection: None,

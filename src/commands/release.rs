@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::check::of_recipe;
 use super::{build, docker, output, push, smoke, workshop};
-use crate::catalog::Catalog;
 use crate::check::{self, Target};
 use crate::cli::{Cli, Release};
 use crate::commands::World;
@@ -24,7 +23,7 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
     let platform = plan.target.platform;
     let name = image.reference.whole();
     let mut target =
-        Target::new(platform, Arc::new(Catalog::embedded()?)).expecting(plan.expectations.clone());
+        Target::new(platform, Arc::new(super::catalog::load(world)?)).expecting(plan.expectations.clone());
     target = of_recipe(target, &image.prepared.workpiece)?;
     world.say("looking into the layers and running the probes");
     let inspection = check::image(&engine, &name, target).await?;

@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod catalog;
 mod command;
 mod dockerfiles;
 mod errors;
