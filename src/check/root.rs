@@ -1,6 +1,6 @@
 //! The root of the image as a container sees it: all layers applied in order, with whiteouts, links and overwrites resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::note::{Entry, FileNote, Node};
@@ -20,6 +20,8 @@ pub(crate) struct Root {
     pub(crate) waste: Vec<(Box<str>, u64)>,
     /// Links that an upper layer replaced by a directory: path, old target, layer from 1.
     pub(crate) replaced_links: Vec<(Box<str>, Box<str>, usize)>,
+    /// Second names of files: they take no space.
+    pub(crate) hard_links: BTreeSet<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,10 @@ impl Root {
         let node = match node {
             Node::Hardlink(target) => match self.members.get(&target).map(|member| &member.node) {
                 // The same bytes under a second name; they take no space twice.
-                Some(Node::File(linked)) => Node::File(linked.clone()),
+                Some(Node::File(linked)) => {
+                    self.hard_links.insert(path.clone());
+                    Node::File(linked.clone())
+                }
                 _ => Node::Hardlink(target),
             },
             other => other,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::blob::{Blob, Codec, Content};
 use super::component::{self, ComponentSeen};
-use super::finding::{Finding, RuleCode, Severity};
+use super::finding::{Finding, RuleCode};
 use super::instances::InstanceVerdict;
 use super::inventory::Inventory;
 use super::libraries;
@@ -23,6 +23,7 @@ mod components;
 mod cuda_compat;
 mod declared;
 mod digests;
+mod duplicates;
 mod environment;
 mod fabric;
 mod gpu_code;
@@ -38,6 +39,7 @@ mod plugin;
 mod python_requirements;
 mod replaced_links;
 mod secrets;
+mod silences;
 mod size_limits;
 mod stock_pytorch;
 mod waste;
@@ -74,9 +76,11 @@ pub static RULES: &[Rule] = &[
     layer_sizes::RULE,
     size_limits::RULE,
     waste::RULE,
+    duplicates::RULE,
     leftovers::RULE,
     secrets::RULE,
     replaced_links::RULE,
+    silences::RULE,
 ];
 
 /// What a rule may look at.
@@ -268,13 +272,8 @@ fn silenced(found: Vec<Finding>, silences: &[Silence]) -> (Vec<Finding>, Vec<Sil
             None => heard.push(finding),
         }
     }
-    heard.extend(silences.iter().zip(used).filter(|(_, used)| !used).map(|(silence, _)| Finding {
-        severity: Severity::Info,
-        rule: RuleCode::SilencesNothing,
-        subject: silence.shown(),
-        evidence: "the recipe silences it, and nothing of the kind was found".to_owned(),
-        remedy: "take the silence out of the recipe".to_owned(),
-    }));
+    let idle = silences.iter().zip(used).filter(|(_, used)| !used);
+    heard.extend(idle.map(|(silence, _)| silences::idle(silence)));
     heard.sort();
     quiet.sort_by(|a, b| a.finding.cmp(&b.finding));
     (heard, quiet)

@@ -17,4 +17,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod rules;
 mod templates;
