@@ -173,7 +173,7 @@ impl RuleCode {
         )
     }
 
-    /// Returns whether what the rule finds depends on the instances of the target.
+    /// Returns whether what is found depends on the instances of the target; a rule with one such code is asked for each of them.
     pub(crate) fn depends_on_instances(self) -> bool {
         matches!(
             self,
@@ -185,10 +185,6 @@ impl RuleCode {
                 | Self::InstanceNeeds
                 | Self::NcclPlugin
                 | Self::EfaProvider
-                | Self::EfaDistribution
-                | Self::PluginInterface
-                | Self::PluginOlder
-                | Self::OpenedByName
         )
     }
 }

@@ -7,7 +7,7 @@ mod seeds;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use smp_image::check::{Inspection, RuleCode, Runs, Severity, Target, inspect};
+use smp_image::check::{Inspection, RULES, RuleCode, Runs, Severity, Target, inspect};
 use smp_image::report::text::{Style, render};
 use smp_image::report::{FORMAT, Report, json, junit, sarif};
 use smp_image::verdict::Subject;
@@ -167,4 +167,33 @@ fn every_form_of_the_report_tells_the_same_fault() {
     assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
     assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], seeds::NCCL);
     assert!(junit::render(&report).unwrap().contains("has no sm_90"));
+}
+
+/// Returns the table of rules as `docs/check.md` has it.
+fn table() -> String {
+    let mut table = String::from("| code | what it says | what goes wrong |\n|---|---|---|\n");
+    for rule in RULES {
+        for code in rule.codes {
+            table += &format!("| `{code}` | {} | {} |\n", code.meaning(), rule.story);
+        }
+    }
+    table
+}
+
+#[test]
+fn golden_table_of_rules_in_the_documentation() {
+    const BEGIN: &str = "<!-- rules: written by `make golden` -->\n";
+    const END: &str = "<!-- end of rules -->";
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/check.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    golden::equals(&path, &format!("{before}{BEGIN}{}{END}{after}", table()));
+}
+
+#[test]
+fn every_story_names_a_source_or_is_plain_from_the_format() {
+    for rule in RULES {
+        assert!(rule.story.len() > 80 && rule.promise.ends_with('.'), "{:?}", rule.codes);
+    }
 }

@@ -47,9 +47,9 @@ fn aborting(line: &str, instances: &[&str]) -> Option<Finding> {
         RuleCode::TransportVariable,
         "FI_EFA_USE_DEVICE_RDMA",
         format!(
-            "the image sets it to `{}`; the process aborts on {}, whose EFA devices have no RDMA (fi_efa(7))",
-            shorten(value),
-            instances.join(", ")
+            "it aborts the process on {}, whose EFA devices have no RDMA; the image sets it to `{}` (fi_efa(7))",
+            instances.join(", "),
+            shorten(value)
         ),
         "take it out of the image: since libfabric 1.18 and aws-ofi-nccl 1.7.0 nothing needs it",
     ))
