@@ -18,6 +18,7 @@ mod archive;
 mod blob;
 mod component;
 mod elf;
+mod error;
 mod fatbin;
 mod finding;
 mod inventory;
@@ -28,16 +29,20 @@ mod meter;
 mod note;
 mod root;
 mod rules;
+mod source;
 mod tarball;
 #[cfg(test)]
 mod tests;
 mod texts;
 
 pub use component::{ComponentSeen, Evidence, Sighting};
+pub use error::CheckError;
+pub use fatbin::Library;
 pub use finding::{Finding, RuleCode, Severity};
 pub use limits::Limits;
 pub(crate) use rules::human;
 pub use rules::{RULES, Rule};
+pub use source::{Blobs, Layout};
 
 /// What a look into an image found.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -109,39 +114,6 @@ pub struct ReadSummary {
     pub took: f64,
 }
 
-/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`] instead.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The stream broke off.
-    #[error("cannot read the exported image to its end: {0}")]
-    Read(#[source] std::io::Error),
-    /// It is not what `docker save` writes.
-    #[error("this is no exported image (docker save): {0}")]
-    NotAnImage(String),
-    /// A part does not have the form that it must have.
-    #[error("{what} in the exported image is malformed: {message}")]
-    Malformed {
-        /// The part.
-        what: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A part that the manifest names is missing.
-    #[error("{0} is missing from the exported image")]
-    Incomplete(String),
-    /// The image would cost more than any honest one.
-    #[error("the image has more than {limit} {what}: refused, as no training image needs that")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is let through.
-        limit: u64,
-    },
-    /// The engine could not export it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
 /// Looks into the image in `archive`, which `docker save` wrote, for `platform` and everything in `expectations`.
 pub fn inspect(
     archive: impl Read,
@@ -164,6 +136,27 @@ pub fn inspect_within(
     let joined = manifest::join(&contents, platform)?;
     let image = rules::Image::new(joined, contents.into_blobs());
     Ok(rules::judge(&image, platform, expectations, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Looks into the image for `platform` behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`.
+pub fn inspect_blobs(
+    first: Vec<u8>,
+    blobs: &dyn Blobs,
+    platform: Platform,
+    expectations: &[Expectation],
+) -> Result<Inspection, CheckError> {
+    let start = Instant::now();
+    let contents = source::read(first, blobs, platform, &Limits::default())?;
+    let bytes = contents.bytes;
+    let joined = manifest::join(&contents, platform)?;
+    let image = rules::Image::new(joined, contents.into_blobs());
+    Ok(rules::judge(&image, platform, expectations, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Returns the GPU code in the library at `path` with the bytes `data`, which are read once; none where there is no GPU code.
+pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<Library>> {
+    let note = note::Notes::new().read(path, 0, &mut data)?;
+    Ok(note.elf.and_then(|elf| elf.gpu).map(|code| Library::new(path, &code)))
 }
 
 /// Exports the image `name` from `engine` and looks into it as it streams by; nothing touches the disk.

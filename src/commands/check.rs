@@ -1,8 +1,8 @@
 //! `smp-image check`: looks into an image without a GPU.
 
 use super::prepare::prepare;
-use super::{docker, output};
-use crate::check::{self, CheckError, Severity};
+use super::{output, source};
+use crate::check::{CheckError, Severity};
 use crate::cli::{Check, Cli, ImageArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -12,12 +12,11 @@ use crate::verdict::Subject;
 
 pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Failure> {
     let platform = Platform { arch: verb.image.arch };
-    let engine = docker::connect(&verb.image.engine, world)?;
-    let image = docker::image(&engine, &verb.image.image, platform).await?;
     let (expectations, _) = expected(&verb.image, world).await?;
-    let inspection = check::image(&engine, &verb.image.image, platform, expectations).await?;
+    let looked = source::inspect(&verb.image, platform, expectations, world).await?;
+    let inspection = looked.inspection;
     let errors = inspection.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
+    let mut report = output::about(Subject { reference: verb.image.image.clone(), id: looked.id, platform });
     report.inspection = Some(inspection);
     output::print(&report, cli, world)?;
     match errors {
