@@ -18,11 +18,11 @@ mod archive;
 mod blob;
 mod component;
 mod elf;
+mod error;
 mod fatbin;
 mod finding;
 mod instances;
 mod inventory;
-mod libraries;
 mod limits;
 mod loader;
 mod manifest;
@@ -32,6 +32,7 @@ mod note;
 mod root;
 mod rpm;
 mod rules;
+mod source;
 mod tarball;
 mod target;
 #[cfg(test)]
@@ -39,12 +40,14 @@ mod tests;
 mod texts;
 
 pub use component::{ComponentSeen, Evidence, Sighting};
+pub use error::CheckError;
+pub use fatbin::Library;
 pub use finding::{Finding, RuleCode, Severity};
 pub use instances::{InstanceVerdict, Runs};
-pub use libraries::LibraryCode;
 pub use limits::Limits;
 pub(crate) use rules::human;
 pub use rules::{RULES, Rule};
+pub use source::{Blobs, Layout};
 pub use target::{Chosen, Silence, Silenced, Target};
 
 /// What a look into an image found.
@@ -61,7 +64,7 @@ pub struct Inspection {
     /// Whether the image runs on each instance.
     pub instances: Vec<InstanceVerdict>,
     /// The libraries with code for GPUs.
-    pub libraries: Vec<LibraryCode>,
+    pub libraries: Vec<Library>,
     /// The expected components and what is there of them; without a recipe those that were found.
     pub components: Vec<ComponentSeen>,
     /// The versions of everything that package managers say is installed.
@@ -129,39 +132,6 @@ pub struct ReadSummary {
     pub took: f64,
 }
 
-/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`] instead.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The stream broke off.
-    #[error("cannot read the exported image to its end: {0}")]
-    Read(#[source] std::io::Error),
-    /// It is not what `docker save` writes.
-    #[error("this is no exported image (docker save): {0}")]
-    NotAnImage(String),
-    /// A part does not have the form that it must have.
-    #[error("{what} in the exported image is malformed: {message}")]
-    Malformed {
-        /// The part.
-        what: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A part that the manifest names is missing.
-    #[error("{0} is missing from the exported image")]
-    Incomplete(String),
-    /// The image would cost more than any honest one.
-    #[error("the image has more than {limit} {what}: refused, as no training image needs that")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is let through.
-        limit: u64,
-    },
-    /// The engine could not export it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
 /// Looks into the image in `archive`, which `docker save` wrote, for `target`.
 pub fn inspect(archive: impl Read, target: &Target) -> Result<Inspection, CheckError> {
     inspect_within(archive, target, &Limits::default())
@@ -179,6 +149,22 @@ pub fn inspect_within(
     let joined = manifest::join(&contents, target.platform)?;
     let image = rules::Image::new(joined, contents.into_blobs());
     Ok(rules::judge(&image, target, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Looks into the image for `target` behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`.
+pub fn inspect_blobs(first: Vec<u8>, blobs: &dyn Blobs, target: &Target) -> Result<Inspection, CheckError> {
+    let start = Instant::now();
+    let contents = source::read(first, blobs, target.platform, &Limits::default())?;
+    let bytes = contents.bytes;
+    let joined = manifest::join(&contents, target.platform)?;
+    let image = rules::Image::new(joined, contents.into_blobs());
+    Ok(rules::judge(&image, target, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Returns the GPU code in the library at `path` with the bytes `data`, which are read once; none where there is no GPU code.
+pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<Library>> {
+    let note = note::Notes::new().read(path, 0, &mut data)?;
+    Ok(note.elf.and_then(|elf| elf.gpu).map(|code| Library::new(path, &code)))
 }
 
 /// Exports the image `name` from `engine` and looks into it as it streams by; nothing touches the disk.

@@ -19,6 +19,7 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod source;
 mod why;
 mod workshop;
 mod world;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::blob::{Blob, Codec, Content};
 use super::component::{self, ComponentSeen};
+use super::fatbin::Library;
 use super::finding::{Finding, RuleCode};
 use super::instances::InstanceVerdict;
 use super::inventory::Inventory;
-use super::libraries;
 use super::manifest::{Config, Descriptor, Joined, Mismatch};
 use super::root::Root;
 use super::target::{Silence, Silenced, Target};
@@ -249,7 +249,7 @@ pub(super) fn judge(image: &Image, target: &Target, read: impl FnOnce(&Image) ->
         silenced,
         target: target.chosen,
         instances,
-        libraries: libraries::of(image),
+        libraries: libraries(image),
         components,
         packages: image.inventory.versions(),
         environment: image.config.run.env.iter().map(|line| shown_variable(line)).collect(),
@@ -277,6 +277,13 @@ fn silenced(found: Vec<Finding>, silences: &[Silence]) -> (Vec<Finding>, Vec<Sil
     heard.sort();
     quiet.sort_by(|a, b| a.finding.cmp(&b.finding));
     (heard, quiet)
+}
+
+/// Returns the libraries with code for GPUs, by path.
+fn libraries(image: &Image) -> Vec<Library> {
+    let code =
+        image.root.files().filter_map(|(path, note, _)| Some((path, note.elf.as_ref()?.gpu.as_deref()?)));
+    code.map(|(path, code)| Library::new(&format!("/{path}"), code)).collect()
 }
 
 /// Returns a line of the environment as reports show it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::prepare::prepare;
 use super::workshop::Workpiece;
-use super::{docker, output};
+use super::{output, source};
 use crate::catalog::Own;
 use crate::check::{self, CheckError, Chosen, RULES, RuleCode, Severity, Silence, Target};
 use crate::cli::{Check, Cli, FailOn, Format, ImageArgs, RecipeArgs, SourceArgs};
@@ -30,16 +30,14 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
         target = on(target, &verb.instances)?;
     }
     target.profile = verb.profile;
-    let engine = docker::connect(&verb.engine, world)?;
-    let image = docker::image(&engine, name, platform).await?;
-    let inspection = check::image(&engine, name, target).await?;
+    let source::Looked { inspection, id } = source::inspect(name, &verb.engine, target, world).await?;
     let failing = |finding: &&check::Finding| match verb.fail_on {
         FailOn::Error => matches!(finding.severity, Severity::Error | Severity::Unknown),
         FailOn::Warning => finding.severity != Severity::Info,
         FailOn::Never => false,
     };
     let failed = inspection.findings.iter().filter(failing).count();
-    let mut report = output::about(Subject { reference: name.clone(), id: image.id, platform });
+    let mut report = output::about(Subject { reference: name.clone(), id, platform });
     report.inspection = Some(inspection);
     report.catalog = own;
     output::print(&report, cli, world)?;
