@@ -282,8 +282,12 @@ pub struct ImageArgs {
                         smp-image check IMAGE --instances ml.p5.48xlarge,ml.g5.8xlarge\n  \
                         smp-image check IMAGE --for sagemaker --fail-on warning --format sarif\n  smp-image check --explain cuda-compat")]
 pub struct Check {
-    /// The image, by name (the engine, else its registry) or as docker-daemon:NAME, docker://NAME, oci:DIR, docker-archive:FILE.
-    #[arg(value_name = "IMAGE", required_unless_present = "explain")]
+    /// The image by name (the engine, else its registry), or by transport as skopeo names them.
+    #[arg(
+        value_name = "IMAGE",
+        required_unless_present = "explain",
+        help = "The image by name (the engine, else its registry), or as docker-daemon:NAME, docker://NAME, oci:DIR or docker-archive:FILE"
+    )]
     pub image: Option<String>,
     /// The recipe that says what the image must hold; without it what is there is judged by itself.
     #[arg(long, value_name = "RECIPE")]
