@@ -1,8 +1,12 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
@@ -25,6 +29,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -36,6 +44,8 @@ pub enum Format {
     Json,
     /// JUnit XML (check, smoke, release).
     Junit,
+    /// SARIF 2.1.0, which code hosts show beside the code (check, release).
+    Sarif,
 }
 
 /// The verbs.
@@ -53,10 +63,14 @@ pub enum Verb {
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
+    /// Say what changed from one image to another
+    Diff(Diff),
     /// Run the probes in a container of an image
     Smoke(Smoke),
     /// Push an image to Amazon ECR or any registry
@@ -264,13 +278,68 @@ pub struct ImageArgs {
 
 /// `smp-image check`
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image check smp-image/quickstart --recipe quickstart\n  smp-image check IMAGE --format junit"
-)]
+#[command(after_help = "Examples:\n  smp-image check smp-image/quickstart --recipe quickstart\n  \
+                        smp-image check IMAGE --instances ml.p5.48xlarge,ml.g5.8xlarge\n  \
+                        smp-image check IMAGE --for sagemaker --fail-on warning --format sarif\n  smp-image check --explain cuda-compat")]
 pub struct Check {
-    /// The image.
+    /// A name or ID of an image in the engine.
+    #[arg(value_name = "IMAGE", required_unless_present = "explain")]
+    pub image: Option<String>,
+    /// The recipe that says what the image must hold; without it what is there is judged by itself.
+    #[arg(long, value_name = "RECIPE")]
+    pub recipe: Option<String>,
+    /// The processor architecture that the image must have.
+    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
+    pub arch: Arch,
+    /// The instances on which it must run, with commas between; else those of the recipe.
+    #[arg(long, value_name = "INSTANCES", value_delimiter = ',')]
+    pub instances: Vec<String>,
+    /// For whom it is made: what that one refuses is an error.
+    #[arg(long = "for", value_name = "PROFILE", value_enum)]
+    pub profile: Option<Profile>,
+    /// Which findings make the check fail.
+    #[arg(long, value_enum, default_value_t = FailOn::Error)]
+    pub fail_on: FailOn,
+    /// Tell what a rule looks for and why, and look at no image.
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["image", "recipe", "instances", "profile"])]
+    pub explain: Option<String>,
+    /// The engine.
     #[command(flatten)]
-    pub image: ImageArgs,
+    pub engine: EngineArgs,
+}
+
+/// Which findings make a check fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Errors, and what could not be found out.
+    Error,
+    /// Warnings too.
+    Warning,
+    /// None: the report is enough.
+    Never,
+}
+
+/// `smp-image diff`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  smp-image diff smp-image/llama:1 smp-image/llama:2\n  smp-image diff A B --instances ml.p5.48xlarge --format json"
+)]
+pub struct Diff {
+    /// The image before.
+    #[arg(value_name = "A")]
+    pub before: String,
+    /// The image after.
+    #[arg(value_name = "B")]
+    pub after: String,
+    /// The processor architecture of both.
+    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
+    pub arch: Arch,
+    /// The instances on which both must run, with commas between.
+    #[arg(long, value_name = "INSTANCES", value_delimiter = ',')]
+    pub instances: Vec<String>,
+    /// The engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 /// GPUs for the probes.

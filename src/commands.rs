@@ -1,8 +1,11 @@
 //! One file per verb: the only place where rooms meet, and the only one that reads and writes the user's files.
 
 mod build;
+mod catalog;
 mod check;
+mod diff;
 mod docker;
+mod drift;
 mod failure;
 mod lock;
 mod new;
@@ -33,7 +36,7 @@ pub use world::World;
 /// An interrupt (Ctrl-C, SIGTERM) drops the work: what it had half made is removed by the guards of the rooms, then the failure
 /// [`Fault::Interrupted`] is returned.
 pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
-    let world = &World { quiet: cli.quiet, ..world.clone() };
+    let world = &World { quiet: cli.quiet, catalog: cli.catalog.clone(), ..world.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -115,6 +118,11 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         return Err(Failure::said(Fault::Usage, "--format junit is for check, smoke and release")
             .hint("here it is text or json"));
     }
+    let checked = matches!(cli.verb, Verb::Check(_) | Verb::Release(_));
+    if cli.format == Format::Sarif && !checked {
+        return Err(Failure::said(Fault::Usage, "--format sarif is for check and release")
+            .hint("here it is text or json"));
+    }
     match &cli.verb {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
@@ -122,10 +130,12 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Catalog(verb) => catalog::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,
         Verb::Check(verb) => check::run(verb, cli, world).await,
+        Verb::Diff(verb) => diff::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
         Verb::Push(verb) => push::run(verb, cli, world).await,
         Verb::Release(verb) => Box::pin(release::run(verb, cli, world)).await,

@@ -26,6 +26,9 @@ pub struct Fact {
     pub date: String,
     /// How sure we are.
     pub confidence: Confidence,
+    /// `FILE:LINE` of a fact that the user's own file states.
+    #[serde(skip)]
+    pub place: Option<String>,
 }
 
 /// How sure we are of a fact.
@@ -45,6 +48,21 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// Every confidence, the surest first.
+    pub const ALL: &[Self] =
+        &[Self::Documented, Self::Computed, Self::SecondHand, Self::Community, Self::Inferred];
+
+    /// Returns the name as files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Computed => "computed",
+            Self::SecondHand => "second-hand",
+            Self::Community => "community",
+            Self::Inferred => "inferred",
+        }
+    }
+
     /// Returns whether a fact of this confidence may fail a build.
     pub fn may_fail(self) -> bool {
         matches!(self, Self::Documented | Self::Computed | Self::SecondHand)

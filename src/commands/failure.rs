@@ -183,7 +183,10 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
 
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
-        Self::said(Fault::Defect, error.to_string())
+        match error {
+            CatalogError::Own(report) => Self::new(Fault::Input, report),
+            CatalogError::BuiltIn(report) => Self::new(Fault::Defect, report),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
     if verb.check {
         return check(&workpiece, platform, cli, world);
     }
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let lock = make(&workpiece, platform, &catalog, world, &workshop::mirrors(&verb.source)?).await?;
     let text = lock.to_text();
     match workpiece.lock_path(platform) {
@@ -113,7 +113,7 @@ async fn make(
         .await?)
 }
 
-fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {
+pub(super) fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {
     let index =
         ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"].into_iter().find_map(|name| world.var(name));
     let index = index.unwrap_or(catalog.python_index.as_str());
@@ -123,9 +123,16 @@ fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Netw
 }
 
 /// Asks registries for digests, with the user's logins.
-struct RegistryImages<'a> {
+pub(super) struct RegistryImages<'a> {
     world: &'a World,
     mirrors: Vec<Mirror>,
+}
+
+impl<'a> RegistryImages<'a> {
+    /// Returns what asks registries themselves, no mirrors.
+    pub(super) fn new(world: &'a World) -> Self {
+        Self { world, mirrors: Vec::new() }
+    }
 }
 
 #[async_trait]

@@ -12,6 +12,7 @@ pub(super) fn about(image: Subject) -> Report {
         format: report::FORMAT,
         tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: None,
+        catalog: None,
         image,
         build: None,
         inspection: None,
@@ -32,6 +33,7 @@ pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Fai
         }
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,
+        Format::Sarif => report::sarif::render(report)?,
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

@@ -1,6 +1,6 @@
 //! `smp-image smoke`: runs the probes in a container of an image.
 
-use super::check::expected;
+use super::check::{Expected, of_image};
 use super::{docker, output};
 use crate::cli::{Cli, GpuArg, Smoke};
 use crate::commands::World;
@@ -15,7 +15,7 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
     let platform = Platform { arch: verb.image.arch };
     let engine = docker::connect(&verb.image.engine, world)?;
     let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let (_, probes) = expected(&verb.image, world).await?;
+    let Expected { probes, own, .. } = of_image(&verb.image, world).await?;
     if probes.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));
@@ -24,6 +24,7 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
     let failed = outcomes.iter().filter(|outcome| matches!(outcome.answer, Answer::Failed { .. })).count();
     let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
     report.probes = Some(outcomes);
+    report.catalog = own;
     output::print(&report, cli, world)?;
     match failed {
         0 => Ok(()),

@@ -4,13 +4,12 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::docker;
-use crate::check::{self, Blobs, CheckError, Inspection, Layout};
-use crate::cli::ImageArgs;
+use crate::check::{self, Blobs, CheckError, Inspection, Layout, Target};
+use crate::cli::EngineArgs;
 use crate::commands::World;
 use crate::engine::{Credentials, Engine as _, Login};
 use crate::error::{Failure, Fault};
-use crate::oci::{Digest, Platform, Reference};
-use crate::plan::Expectation;
+use crate::oci::{Digest, Reference};
 use crate::registry::distribution::{Distribution, Limits, RegistryError};
 
 /// Where an image is.
@@ -26,13 +25,6 @@ enum Source {
     Layout(PathBuf),
     /// `docker-archive:`: a file that `docker save` wrote.
     Archive(PathBuf),
-}
-
-/// What was looked into: the findings, and the image's identity.
-pub(super) struct Looked {
-    pub(super) inspection: Inspection,
-    /// The digest of the configuration, as engines name images.
-    pub(super) id: Digest,
 }
 
 impl Source {
@@ -51,57 +43,54 @@ impl Source {
     }
 }
 
-/// Looks into the image that the arguments name.
+/// Looks into the image `name`, in the engine of `arguments` where it is meant.
 pub(super) async fn inspect(
-    arguments: &ImageArgs,
-    platform: Platform,
-    expectations: Vec<Expectation>,
+    name: &str,
+    arguments: &EngineArgs,
+    target: Target,
     world: &World,
-) -> Result<Looked, Failure> {
-    let inspection = match Source::parse(&arguments.image, |path| world.path(path)) {
-        Source::Engine(name) => engine(arguments, &name, platform, expectations, world).await?,
-        Source::Registry(name) => registry(&name, platform, expectations, world).await?,
-        Source::Plain(name) => plain(arguments, &name, platform, expectations, world).await?,
+) -> Result<Inspection, Failure> {
+    match Source::parse(name, |path| world.path(path)) {
+        Source::Engine(name) => engine(arguments, &name, target, world).await,
+        Source::Registry(name) => registry(&name, target, world).await,
+        Source::Plain(name) => plain(arguments, &name, target, world).await,
         Source::Layout(folder) => {
             blocking(move || {
                 let (layout, index) = Layout::open(&folder)?;
-                check::inspect_blobs(index, &layout, platform, &expectations)
+                check::inspect_blobs(index, &layout, &target)
             })
-            .await?
+            .await
         }
         Source::Archive(path) => {
             let file = std::fs::File::open(&path).map_err(|error| {
                 Failure::said(Fault::Usage, format!("cannot open {}: {error}", path.display()))
             })?;
-            blocking(move || check::inspect(file, platform, &expectations)).await?
+            blocking(move || check::inspect(file, &target)).await
         }
-    };
-    Ok(Looked { id: inspection.config.digest, inspection })
+    }
 }
 
 async fn engine(
-    arguments: &ImageArgs,
+    arguments: &EngineArgs,
     name: &str,
-    platform: Platform,
-    expectations: Vec<Expectation>,
+    target: Target,
     world: &World,
 ) -> Result<Inspection, Failure> {
-    let engine = docker::connect(&arguments.engine, world)?;
-    docker::image(&engine, name, platform).await?;
-    Ok(check::image(&engine, name, platform, expectations).await?)
+    let engine = docker::connect(arguments, world)?;
+    docker::image(&engine, name, target.platform).await?;
+    Ok(check::image(&engine, name, target).await?)
 }
 
 /// Asks the engine, and the registry where there is no engine or it has no such image.
 async fn plain(
-    arguments: &ImageArgs,
+    arguments: &EngineArgs,
     name: &str,
-    platform: Platform,
-    expectations: Vec<Expectation>,
+    target: Target,
     world: &World,
 ) -> Result<Inspection, Failure> {
-    let without = match docker::connect(&arguments.engine, world) {
+    let without = match docker::connect(arguments, world) {
         Ok(door) => match door.image(name).await {
-            Ok(Some(_)) => return engine(arguments, name, platform, expectations, world).await,
+            Ok(Some(_)) => return engine(arguments, name, target, world).await,
             Ok(None) => Failure::said(Fault::Usage, format!("the engine has no image `{name}`")),
             Err(error) => error.into(),
         },
@@ -110,7 +99,7 @@ async fn plain(
     // Without a registry in its name, an image that the engine does not have is more likely misspelt than on Docker Hub.
     let names_registry = name.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']));
     if names_registry {
-        return registry(name, platform, expectations, world).await;
+        return registry(name, target, world).await;
     }
     Err(without.hint("`docker image ls` lists what it has; `docker pull` brings one from a registry").hint(
         format!(
@@ -119,21 +108,16 @@ async fn plain(
     ))
 }
 
-async fn registry(
-    name: &str,
-    platform: Platform,
-    expectations: Vec<Expectation>,
-    world: &World,
-) -> Result<Inspection, Failure> {
+async fn registry(name: &str, target: Target, world: &World) -> Result<Inspection, Failure> {
     let reference: Reference = name
         .parse()
         .map_err(|error| Failure::said(Fault::Usage, format!("`{name}` names no image: {error}")))?;
     let login = Credentials::from_docker(&world.environment())?.login(reference.registry()).await?;
     let door = Distribution::new(Limits::default(), None);
-    let image = door.image_for(&reference, platform, login.as_ref()).await.map_err(unread)?;
+    let image = door.image_for(&reference, target.platform, login.as_ref()).await.map_err(unread)?;
     let runtime = tokio::runtime::Handle::current();
     let remote = Remote { door, reference, login, runtime };
-    blocking(move || check::inspect_blobs(image.image.bytes, &remote, platform, &expectations)).await
+    blocking(move || check::inspect_blobs(image.image.bytes, &remote, &target)).await
 }
 
 fn unread(error: RegistryError) -> Failure {

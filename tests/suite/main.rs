@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod catalog;
 mod command;
 mod dockerfiles;
 mod errors;
@@ -16,4 +17,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod rules;
 mod templates;

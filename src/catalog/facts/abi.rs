@@ -7,7 +7,7 @@ use crate::recipe::{Component, Version, VersionRange};
 
 /// Versions of a plugin interface, both ends included; written `[5, 8]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "[u32; 2]", into = "[u32; 2]")]
+#[serde(try_from = "[u32; 2]", into = "String")]
 pub struct ApiRange {
     oldest: u32,
     newest: u32,
@@ -32,9 +32,9 @@ impl TryFrom<[u32; 2]> for ApiRange {
     }
 }
 
-impl From<ApiRange> for [u32; 2] {
+impl From<ApiRange> for String {
     fn from(range: ApiRange) -> Self {
-        [range.oldest, range.newest]
+        range.to_string()
     }
 }
 
@@ -54,6 +54,12 @@ pub struct NcclAbi {
     pub net: ApiRange,
     /// Versions of the tuner interface; empty where there is none.
     pub tuner: Vec<u32>,
+    /// Versions of the GPU-initiated network interface.
+    #[serde(default)]
+    pub gin: Vec<u32>,
+    /// Versions of the remote-memory interface.
+    #[serde(default)]
+    pub rma: Vec<u32>,
     /// Where this comes from.
     pub fact: Fact,
 }

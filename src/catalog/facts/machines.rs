@@ -54,9 +54,9 @@ pub struct Gpu {
     /// Compute capability without the dot.
     pub sm: u32,
     /// Memory bandwidth in GB/s.
-    pub memory_bandwidth: f32,
-    /// Dense bf16 tensor throughput in TFLOPS, without sparsity.
-    pub bf16_tflops: f32,
+    pub memory_bandwidth: Option<f32>,
+    /// Dense bf16 tensor throughput in TFLOPS, without sparsity; absent where it has none.
+    pub bf16_tflops: Option<f32>,
     /// Where this comes from.
     pub fact: Fact,
 }
