@@ -25,6 +25,7 @@ mod instances;
 mod inventory;
 mod libraries;
 mod limits;
+mod link;
 mod loader;
 mod manifest;
 mod markers;

@@ -29,6 +29,7 @@ mod fabric;
 mod gpu_code;
 mod layer_sizes;
 mod leftovers;
+mod link;
 mod machines;
 mod media_types;
 mod nccl;
@@ -59,6 +60,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     platform::RULE,
     machines::RULE,
+    link::RULE,
     digests::RULE,
     gpu_code::RULE,
     needs::RULE,
