@@ -23,7 +23,9 @@ mod fatbin;
 mod finding;
 mod instances;
 mod inventory;
+mod libraries;
 mod limits;
+mod link;
 mod loader;
 mod manifest;
 mod markers;
@@ -41,9 +43,9 @@ mod texts;
 
 pub use component::{ComponentSeen, Evidence, Sighting};
 pub use error::CheckError;
-pub use fatbin::Library;
 pub use finding::{Finding, RuleCode, Severity};
 pub use instances::{InstanceVerdict, Runs};
+pub use libraries::LibraryCode;
 pub use limits::Limits;
 pub(crate) use rules::human;
 pub use rules::{RULES, Rule};
@@ -64,7 +66,7 @@ pub struct Inspection {
     /// Whether the image runs on each instance.
     pub instances: Vec<InstanceVerdict>,
     /// The libraries with code for GPUs.
-    pub libraries: Vec<Library>,
+    pub libraries: Vec<LibraryCode>,
     /// The expected components and what is there of them; without a recipe those that were found.
     pub components: Vec<ComponentSeen>,
     /// The versions of everything that package managers say is installed.
@@ -144,17 +146,17 @@ pub fn inspect_within(
     limits: &Limits,
 ) -> Result<Inspection, CheckError> {
     let start = Instant::now();
-    let contents = archive::read(archive, limits)?;
-    let bytes = contents.bytes;
-    let joined = manifest::join(&contents, target.platform)?;
-    let image = rules::Image::new(joined, contents.into_blobs());
-    Ok(rules::judge(&image, target, |image| ReadSummary::new(image, bytes, start)))
+    judge(archive::read(archive, limits)?, target, start)
 }
 
-/// Looks into the image for `target` behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`.
+/// Looks into the image behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`, for `target`.
 pub fn inspect_blobs(first: Vec<u8>, blobs: &dyn Blobs, target: &Target) -> Result<Inspection, CheckError> {
     let start = Instant::now();
     let contents = source::read(first, blobs, target.platform, &Limits::default())?;
+    judge(contents, target, start)
+}
+
+fn judge(contents: archive::Contents, target: &Target, start: Instant) -> Result<Inspection, CheckError> {
     let bytes = contents.bytes;
     let joined = manifest::join(&contents, target.platform)?;
     let image = rules::Image::new(joined, contents.into_blobs());
@@ -162,9 +164,9 @@ pub fn inspect_blobs(first: Vec<u8>, blobs: &dyn Blobs, target: &Target) -> Resu
 }
 
 /// Returns the GPU code in the library at `path` with the bytes `data`, which are read once; none where there is no GPU code.
-pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<Library>> {
+pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<LibraryCode>> {
     let note = note::Notes::new().read(path, 0, &mut data)?;
-    Ok(note.elf.and_then(|elf| elf.gpu).map(|code| Library::new(path, &code)))
+    Ok(note.elf.and_then(|elf| elf.gpu).map(|code| LibraryCode::new(path, &code)))
 }
 
 /// Exports the image `name` from `engine` and looks into it as it streams by; nothing touches the disk.

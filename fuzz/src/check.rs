@@ -21,7 +21,7 @@ pub use limits::Limits;
 
 /// One function for each target: bytes in, nothing out; a panic is the finding.
 pub mod doors {
-    use super::{archive, blob, elf, fatbin, limits, manifest, note, root, texts};
+    use super::{archive, blob, fatbin, limits, manifest, note, root, rpm, texts};
 
     const LIMITS: limits::Limits = limits::Limits {
         blobs: 64,
@@ -67,8 +67,9 @@ pub mod doors {
 
     /// An ELF file under names of which each asks for other tables.
     pub fn elf(bytes: &[u8]) {
+        let mut notes = note::Notes::new();
         for path in ["usr/lib/libnccl.so.2", "opt/libnccl-net.so", "torch/lib/libtorch_cpu.so", "ext.so"] {
-            let _any = note::Notes::new().read(path, bytes.len() as u64, &mut &*bytes);
+            let _any = notes.read(path, bytes.len() as u64, &mut &*bytes);
         }
     }
 
@@ -91,6 +92,7 @@ pub mod doors {
             "a-1.dist-info/METADATA",
             "var/lib/dpkg/status",
             "etc/os-release",
+            "etc/ld.so.conf",
             "usr/include/nccl.h",
             "root/.aws/credentials",
             "etc/ssh/ssh_host_rsa_key",
@@ -99,6 +101,11 @@ pub mod doors {
         for wanted in paths.into_iter().filter_map(texts::wanted) {
             let _any = wanted.read(&mut &*bytes);
         }
+    }
+
+    /// rpm's database in SQLite's form.
+    pub fn rpm(bytes: &[u8]) {
+        let _any = rpm::parse(bytes);
     }
 
     /// The documents of an image: manifest list, configuration.

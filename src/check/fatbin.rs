@@ -38,46 +38,6 @@ pub(crate) enum Packing {
     Zstd,
 }
 
-/// The GPU code of one library as reports write it: `sass = ["sm_80", "sm_90a"]`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
-pub struct Library {
-    /// Its path in the image.
-    pub path: String,
-    /// The architectures of its machine code.
-    pub sass: Vec<String>,
-    /// The architectures of its PTX.
-    pub ptx: Vec<String>,
-    /// How its entries are packed: `plain`, `old`, `lz4`, `zstd`.
-    pub flags: Vec<String>,
-    /// Why some of it could not be read; then what is not listed may still be there.
-    pub unreadable: Option<String>,
-}
-
-impl Library {
-    /// Returns what `code` says, for the library at `path`.
-    pub(super) fn new(path: &str, code: &GpuCode) -> Self {
-        let names = |archs: &BTreeSet<Arch>| archs.iter().map(Arch::to_string).collect();
-        Self {
-            path: path.to_owned(),
-            sass: names(&code.sass),
-            ptx: names(&code.ptx),
-            flags: code.packing.iter().map(|packing| packing.name().to_owned()).collect(),
-            unreadable: code.unreadable.as_deref().map(str::to_owned),
-        }
-    }
-}
-
-impl Packing {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Old => "old",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
 impl GpuCode {
     /// Returns about how many bytes of memory it holds.
     pub(super) fn cost(&self) -> usize {

@@ -101,6 +101,14 @@ rule_codes! {
     Secret = "secret",
     /// A layer replaces a link by a folder.
     ReplacedLink = "replaced-link",
+    /// A library that a training loads is nowhere in the image.
+    LibraryMissing = "library-missing",
+    /// A library does not define a version of symbols that another asks for.
+    SymbolVersion = "symbol-version",
+    /// An extension was built for another torch than the one in the image.
+    TorchInterface = "torch-interface",
+    /// What a library loads cannot be read.
+    LibraryUnread = "library-unread",
     /// A library has no code for a GPU of the target.
     GpuCodeMissing = "gpu-code-missing",
     /// A library must be compiled anew for a GPU of the target each time it starts.

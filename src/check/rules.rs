@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::blob::{Blob, Codec, Content};
 use super::component::{self, ComponentSeen};
-use super::fatbin::Library;
 use super::finding::{Finding, RuleCode};
 use super::instances::InstanceVerdict;
 use super::inventory::Inventory;
+use super::libraries;
 use super::manifest::{Config, Descriptor, Joined, Mismatch};
 use super::root::Root;
 use super::target::{Silence, Silenced, Target};
@@ -29,6 +29,7 @@ mod fabric;
 mod gpu_code;
 mod layer_sizes;
 mod leftovers;
+mod link;
 mod machines;
 mod media_types;
 mod nccl;
@@ -59,6 +60,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     platform::RULE,
     machines::RULE,
+    link::RULE,
     digests::RULE,
     gpu_code::RULE,
     needs::RULE,
@@ -249,7 +251,7 @@ pub(super) fn judge(image: &Image, target: &Target, read: impl FnOnce(&Image) ->
         silenced,
         target: target.chosen,
         instances,
-        libraries: libraries(image),
+        libraries: libraries::of(image),
         components,
         packages: image.inventory.versions(),
         environment: image.config.run.env.iter().map(|line| shown_variable(line)).collect(),
@@ -277,13 +279,6 @@ fn silenced(found: Vec<Finding>, silences: &[Silence]) -> (Vec<Finding>, Vec<Sil
     heard.sort();
     quiet.sort_by(|a, b| a.finding.cmp(&b.finding));
     (heard, quiet)
-}
-
-/// Returns the libraries with code for GPUs, by path.
-fn libraries(image: &Image) -> Vec<Library> {
-    let code =
-        image.root.files().filter_map(|(path, note, _)| Some((path, note.elf.as_ref()?.gpu.as_deref()?)));
-    code.map(|(path, code)| Library::new(&format!("/{path}"), code)).collect()
 }
 
 /// Returns a line of the environment as reports show it.

@@ -30,14 +30,15 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
         target = on(target, &verb.instances)?;
     }
     target.profile = verb.profile;
-    let source::Looked { inspection, id } = source::inspect(name, &verb.engine, target, world).await?;
+    let inspection = source::inspect(name, &verb.engine, target, world).await?;
     let failing = |finding: &&check::Finding| match verb.fail_on {
         FailOn::Error => matches!(finding.severity, Severity::Error | Severity::Unknown),
         FailOn::Warning => finding.severity != Severity::Info,
         FailOn::Never => false,
     };
     let failed = inspection.findings.iter().filter(failing).count();
-    let mut report = output::about(Subject { reference: name.clone(), id, platform });
+    let mut report =
+        output::about(Subject { reference: name.clone(), id: inspection.config.digest, platform });
     report.inspection = Some(inspection);
     report.catalog = own;
     output::print(&report, cli, world)?;

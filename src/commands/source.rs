@@ -27,13 +27,6 @@ enum Source {
     Archive(PathBuf),
 }
 
-/// What was looked into: the findings, and the image's identity.
-pub(super) struct Looked {
-    pub(super) inspection: Inspection,
-    /// The digest of the configuration, as engines name images.
-    pub(super) id: Digest,
-}
-
 impl Source {
     fn parse(text: &str, at: impl Fn(&str) -> PathBuf) -> Self {
         if let Some(name) = text.strip_prefix("docker-daemon:") {
@@ -50,45 +43,54 @@ impl Source {
     }
 }
 
-/// Looks into the image that the arguments name.
+/// Looks into the image `name`, in the engine of `arguments` where it is meant.
 pub(super) async fn inspect(
-    image: &str,
-    at: &EngineArgs,
+    name: &str,
+    arguments: &EngineArgs,
     target: Target,
     world: &World,
-) -> Result<Looked, Failure> {
-    let inspection = match Source::parse(image, |path| world.path(path)) {
-        Source::Engine(name) => engine(at, &name, target, world).await?,
-        Source::Registry(name) => registry(&name, target, world).await?,
-        Source::Plain(name) => plain(at, &name, target, world).await?,
+) -> Result<Inspection, Failure> {
+    match Source::parse(name, |path| world.path(path)) {
+        Source::Engine(name) => engine(arguments, &name, target, world).await,
+        Source::Registry(name) => registry(&name, target, world).await,
+        Source::Plain(name) => plain(arguments, &name, target, world).await,
         Source::Layout(folder) => {
             blocking(move || {
                 let (layout, index) = Layout::open(&folder)?;
                 check::inspect_blobs(index, &layout, &target)
             })
-            .await?
+            .await
         }
         Source::Archive(path) => {
             let file = std::fs::File::open(&path).map_err(|error| {
                 Failure::said(Fault::Usage, format!("cannot open {}: {error}", path.display()))
             })?;
-            blocking(move || check::inspect(file, &target)).await?
+            blocking(move || check::inspect(file, &target)).await
         }
-    };
-    Ok(Looked { id: inspection.config.digest, inspection })
+    }
 }
 
-async fn engine(at: &EngineArgs, name: &str, target: Target, world: &World) -> Result<Inspection, Failure> {
-    let engine = docker::connect(at, world)?;
+async fn engine(
+    arguments: &EngineArgs,
+    name: &str,
+    target: Target,
+    world: &World,
+) -> Result<Inspection, Failure> {
+    let engine = docker::connect(arguments, world)?;
     docker::image(&engine, name, target.platform).await?;
     Ok(check::image(&engine, name, target).await?)
 }
 
 /// Asks the engine, and the registry where there is no engine or it has no such image.
-async fn plain(at: &EngineArgs, name: &str, target: Target, world: &World) -> Result<Inspection, Failure> {
-    let without = match docker::connect(at, world) {
+async fn plain(
+    arguments: &EngineArgs,
+    name: &str,
+    target: Target,
+    world: &World,
+) -> Result<Inspection, Failure> {
+    let without = match docker::connect(arguments, world) {
         Ok(door) => match door.image(name).await {
-            Ok(Some(_)) => return engine(at, name, target, world).await,
+            Ok(Some(_)) => return engine(arguments, name, target, world).await,
             Ok(None) => Failure::said(Fault::Usage, format!("the engine has no image `{name}`")),
             Err(error) => error.into(),
         },

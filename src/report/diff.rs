@@ -190,7 +190,7 @@ fn gpu_code(inspection: &Inspection) -> Named {
             .iter()
             .cloned()
             .chain(ptx)
-            .chain(library.unreadable.iter().map(|_| "unreadable".to_owned()))
+            .chain(library.flags.iter().filter(|flag| *flag == "unreadable").cloned())
             .collect();
         named
             .entry(name)

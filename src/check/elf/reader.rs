@@ -109,7 +109,7 @@ impl Reader {
         let first = if segments.first == 0 { most } else { segments.first };
         self.ranges.keep(0..first.clamp(format::HEAD, most));
         if let Some((at, end)) = segments.last {
-            self.ranges.keep(at..end.min(at + LAST));
+            self.ranges.keep(at..end.min(at.saturating_add(LAST)));
         }
         if let Some((at, size)) = segments.dynamic {
             let end = at.saturating_add(size.min(DYNAMIC));

@@ -40,11 +40,6 @@ pub(crate) enum Coverage {
 }
 
 impl Arch {
-    /// Returns the architecture without variant.
-    pub(crate) fn base(sm: u32) -> Self {
-        Self { sm, variant: Variant::Base }
-    }
-
     /// Returns the major compute capability.
     pub(crate) fn major(self) -> u32 {
         self.sm / 10

@@ -8,6 +8,9 @@ use std::sync::{Mutex, OnceLock};
 use serde_json::{Value, json};
 use smp_image::oci::Digest;
 
+/// The symbol by which a library asks for a version.
+const ASKED: &str = "asked";
+
 /// A library to be compiled.
 #[derive(Default, Clone)]
 pub(super) struct Library {
@@ -19,6 +22,12 @@ pub(super) struct Library {
     pub(super) symbols: Vec<&'static str>,
     /// Its GPU code.
     pub(super) gpu: Vec<u8>,
+    /// Symbols that it wants from others.
+    pub(super) undefined: Vec<&'static str>,
+    /// The version of its symbols.
+    pub(super) defines: &'static str,
+    /// A library, and the version of its symbols that this one asks for.
+    pub(super) asks: Option<(&'static str, &'static str)>,
 }
 
 /// Returns a container of GPU code as `nvcc` writes it: machine code for each of `sass`, PTX for each of `ptx`.
@@ -54,9 +63,9 @@ impl Library {
     pub(super) fn built(&self) -> Vec<u8> {
         static BUILT: OnceLock<Mutex<BTreeMap<String, Vec<u8>>>> = OnceLock::new();
         let source = self.source();
-        let key = format!("{source}\n{:?} {}", self.needed, self.rpath);
+        let key = format!("{source}\n{:?} {} {} {:?}", self.needed, self.rpath, self.defines, self.asks);
         let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap();
-        built.entry(key).or_insert_with(|| self.compile(&source)).clone()
+        built.entry(key).or_insert_with(|| self.compile(&source, &[])).clone()
     }
 
     /// Returns an assembly that has everything but the dynamic section.
@@ -71,6 +80,9 @@ impl Library {
                 ".globl {symbol}\n.type {symbol}, @function\n{symbol}:\n.byte 0xc3\n.size {symbol}, 1\n"
             );
         }
+        for symbol in self.undefined.iter().chain(self.asks.iter().map(|_| &ASKED)) {
+            source += &format!(".data\n.quad {symbol}\n");
+        }
         if !self.gpu.is_empty() {
             let bytes: Vec<String> = self.gpu.iter().map(u8::to_string).collect();
             source += &format!(".section .nv_fatbin,\"a\"\n.balign 8\n.byte {}\n", bytes.join(","));
@@ -78,12 +90,18 @@ impl Library {
         source + ".section .note.GNU-stack,\"\",@progbits\n"
     }
 
-    fn compile(&self, source: &str) -> Vec<u8> {
+    /// Returns its bytes with the name `soname` in them.
+    fn built_as(&self, soname: &str) -> Vec<u8> {
+        self.compile(&self.source(), &[&format!("-Wl,-soname,{soname}")])
+    }
+
+    fn compile(&self, source: &str, more: &[&str]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("a.s"), source).unwrap();
         let mut command = cc();
         command.args(["-shared", "-nostdlib", "-Wl,--no-as-needed", "-o"]).arg(at("out.so")).arg(at("a.s"));
+        command.args(more);
         if !self.rpath.is_empty() {
             command.arg(format!("-Wl,--disable-new-dtags,-rpath,{}", self.rpath));
         }
@@ -97,6 +115,15 @@ impl Library {
                 .status();
             assert!(made.unwrap().success(), "{soname}");
             command.arg(stub);
+        }
+        if let Some((soname, version)) = self.asks {
+            let stub = Self { symbols: vec![ASKED], defines: version, ..Self::default() };
+            std::fs::write(at(soname), stub.built_as(soname)).unwrap();
+            command.arg(at(soname));
+        }
+        if !self.defines.is_empty() {
+            std::fs::write(at("versions"), format!("{} {{ global: *; }};\n", self.defines)).unwrap();
+            command.arg("-Wl,--version-script").arg(at("versions"));
         }
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -187,6 +187,29 @@ seeds! {
         distribution(venv, "torch", "2.5.1", "Requires-Dist: nvidia-nccl-cu12==2.27.5\n");
         venv.put(NCCL, nccl("2.27.5", &[80, 90], &[6, 7, 8, 9, 10]).built());
     };
+    "library-missing", "torch-asks-for-libnuma", |image, _| {
+        let needed = vec!["libnccl.so.2", "libnuma.so.1", "libcuda.so.1"];
+        top(image).put(TORCH, Library { needed, ..torch() }.built());
+    };
+    "symbol-version", "nccl-was-built-for-a-newer-libc", |image, _| {
+        let libc = Library { symbols: vec!["asked"], defines: "GLIBC_2.31", ..Library::default() };
+        image.layers[0].put("usr/lib/x86_64-linux-gnu/libc.so.6", libc.built());
+        let library = nccl("2.21.5", &[70, 80, 90], &[5, 6, 7, 8]);
+        top(image).put(NCCL, Library { asks: Some(("libc.so.6", "GLIBC_2.38")), ..library }.built());
+    };
+    "torch-interface", "torchvision-was-built-for-another-torch", |image, _| {
+        let symbols = vec!["_ZN3c105ErrorD1Ev", "_ZN2at4_ops5zeros4callEv"];
+        top(image).put(&format!("{SITE}/torch/lib/libc10.so"), Library { symbols, ..Library::default() }.built());
+        let undefined = vec!["_ZN3c105ErrorD1Ev", "_ZN3c106detail14torchCheckFailEv"];
+        let extension = Library { needed: vec!["libc10.so"], undefined, ..Library::default() };
+        top(image).put(&format!("{SITE}/torchvision/_C.so"), extension.built());
+    };
+    "library-unread", "libfabric-has-no-table-of-sections", |image, _| {
+        let mut bytes = Library { needed: vec!["libefa.so.1"], ..Library::default() }.built();
+        bytes[40..48].fill(0);
+        bytes[60..64].fill(0);
+        image.layers[0].put(FABRIC, bytes);
+    };
     "opened-by-name", "the-plugin-opens-libcudart-so", |image, _| {
         let mut library = plugin("1.13.2", "ncclNetPlugin_v8");
         library.texts.push(text("libcudart.so"));
