@@ -4,6 +4,7 @@ mod build;
 mod catalog;
 mod check;
 mod cluster;
+mod diff;
 mod docker;
 mod doctor;
 mod drift;
@@ -23,6 +24,7 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod source;
 mod why;
 mod workshop;
 mod world;
@@ -121,6 +123,11 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         return Err(Failure::said(Fault::Usage, "--format junit is for check, smoke and release")
             .hint("here it is text or json"));
     }
+    let checked = matches!(cli.verb, Verb::Check(_) | Verb::Release(_));
+    if cli.format == Format::Sarif && !checked {
+        return Err(Failure::said(Fault::Usage, "--format sarif is for check and release")
+            .hint("here it is text or json"));
+    }
     match &cli.verb {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
@@ -134,6 +141,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,
         Verb::Check(verb) => check::run(verb, cli, world).await,
+        Verb::Diff(verb) => diff::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
         Verb::Job(verb) => job::run(verb, cli, world),
         Verb::Push(verb) => push::run(verb, cli, world).await,

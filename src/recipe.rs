@@ -1,6 +1,7 @@
 //! What a person wrote: the recipe as written, with the place of every value, checked for form but not for sense.
 
 pub mod builtin;
+mod check;
 mod component;
 mod values;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use check::{Check, Silence};
 pub use component::{Component, UnknownComponent};
 pub use values::{
     AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
@@ -73,6 +75,9 @@ pub struct Recipe {
     /// How the finished image is configured and called.
     #[serde(default)]
     pub image: Image,
+    /// Which findings of a check are meant so.
+    #[serde(default)]
+    pub check: Check,
 }
 
 /// What the image starts from.

@@ -12,11 +12,13 @@ use crate::registry::Receipt;
 use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
+pub mod diff;
 pub mod facts;
 pub mod grade;
 pub mod json;
 pub mod junit;
 pub mod progress;
+pub mod sarif;
 pub mod text;
 
 pub(crate) mod plain;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
-use super::check::{Expected, expected};
+use super::check::{Expected, of_image};
 use super::{grade, job, output};
 use crate::catalog::{Instance, Rdma};
 use crate::cli::{Cli, Smoke};
@@ -32,7 +32,7 @@ pub(super) async fn run(verb: &Smoke, name: &str, cli: &Cli, world: &World) -> R
         ));
     };
     let image = job::image(name)?;
-    let Expected { probes, own, .. } = expected(&verb.against, world).await?;
+    let Expected { probes, own, .. } = of_image(&verb.against, world).await?;
     let tiers = tiers(&probes, verb.cluster.nodes, instance);
     if verb.cluster.nodes > 1 && tiers.iter().all(|tier| tier.nodes == 1) {
         return Err(Failure::said(

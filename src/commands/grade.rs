@@ -85,7 +85,7 @@ fn read(grader: &mut Grader<'_>, path: &Path, world: &World) -> Result<(), Failu
 
 fn print(grade: &Grade, cli: &Cli, world: &World) -> Result<(), Failure> {
     let text = match cli.format {
-        Format::Text => report::grade::text(grade, output::style(world)),
+        Format::Text | Format::Sarif => report::grade::text(grade, output::style(world)),
         Format::Json => report::grade::json(grade)?,
         Format::Junit => report::grade::junit(grade)?,
     };

@@ -43,7 +43,7 @@ pub(super) fn run(verb: &Job, cli: &Cli, world: &World) -> Result<(), Failure> {
                 .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?
                 + "\n"
         }
-        Format::Text | Format::Junit => job.yaml()?,
+        Format::Text | Format::Junit | Format::Sarif => job.yaml()?,
     };
     match &verb.output {
         Some(path) => workshop::write(&world.path(path), &text)?,

@@ -28,6 +28,7 @@ pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Fai
         Format::Text => report::text::render(report, style(world)),
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,
+        Format::Sarif => report::sarif::render(report)?,
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

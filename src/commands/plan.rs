@@ -21,13 +21,13 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
         let outline = outline(verb, memory, world).await?;
         match cli.format {
             Format::Json => json(&outline)?,
-            Format::Text | Format::Junit => outlined(&outline),
+            Format::Text | Format::Junit | Format::Sarif => outlined(&outline),
         }
     } else {
         let prepared = prepare(&verb.recipe, &verb.source, (memory, None), world).await?;
         match cli.format {
             Format::Json => with_own_facts(&prepared)?,
-            Format::Text | Format::Junit => prepared
+            Format::Text | Format::Junit | Format::Sarif => prepared
                 .own
                 .sentences()
                 .iter()

@@ -1,6 +1,6 @@
 //! `smp-image smoke`: runs the probes in a container of an image.
 
-use super::check::{Expected, expected};
+use super::check::{Expected, of_image};
 use super::{cluster, docker, grade, output};
 use crate::cli::{Cli, GpuArg, Smoke};
 use crate::commands::World;
@@ -19,7 +19,7 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
     let platform = Platform { arch: verb.against.arch };
     let engine = docker::connect(&verb.against.engine, world)?;
     let image = docker::image(&engine, name, platform).await?;
-    let Expected { probes, own, .. } = expected(&verb.against, world).await?;
+    let Expected { probes, own, .. } = of_image(&verb.against, world).await?;
     if probes.is_empty() {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));

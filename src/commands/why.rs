@@ -33,7 +33,7 @@ pub(super) fn run(verb: &WhyVerb, cli: &Cli, world: &World) -> Result<(), Failur
         Format::Json => serde_json::to_string_pretty(&why)
             .map(|json| format!("{json}\n"))
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
-        Format::Text | Format::Junit => told(&why),
+        Format::Text | Format::Junit | Format::Sarif => told(&why),
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

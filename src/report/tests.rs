@@ -55,6 +55,12 @@ fn inspection(findings: Vec<Finding>) -> Inspection {
     Inspection {
         platform: PLATFORM,
         findings,
+        silenced: Vec::new(),
+        target: crate::check::Chosen::Recipe,
+        instances: Vec::new(),
+        libraries: Vec::new(),
+        packages: BTreeMap::new(),
+        environment: Vec::new(),
         components: vec![
             seen(
                 Component::Nccl,

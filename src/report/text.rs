@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+mod checked;
+
+pub use checked::explained;
+
 use super::plain::{bytes, line, short, took};
 use super::{Building, Judgement, Report};
 use crate::catalog::Own;
@@ -46,9 +50,11 @@ impl Style {
 pub fn render(report: &Report, style: Style) -> String {
     let mut parts = vec![heading(report)];
     if let Some(inspection) = &report.inspection {
+        parts.extend(checked::instances(inspection, style));
         parts.extend(components(inspection, style));
         parts.extend(layers(inspection, style));
         parts.push(findings(inspection, style));
+        parts.extend(checked::silenced(inspection));
     }
     if let Some(outcomes) = &report.probes {
         parts.push(probes(outcomes, style));

@@ -22,5 +22,6 @@ mod program;
 mod registry;
 mod resolve;
 mod resolver;
+mod rules;
 mod templates;
 mod texts;
