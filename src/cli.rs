@@ -282,8 +282,12 @@ pub struct ImageArgs {
                         smp-image check IMAGE --instances ml.p5.48xlarge,ml.g5.8xlarge\n  \
                         smp-image check IMAGE --for sagemaker --fail-on warning --format sarif\n  smp-image check --explain cuda-compat")]
 pub struct Check {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE", required_unless_present = "explain")]
+    /// The image by name (the engine, else its registry), or by transport as skopeo names them.
+    #[arg(
+        value_name = "IMAGE",
+        required_unless_present = "explain",
+        help = "The image by name (the engine, else its registry), or as docker-daemon:NAME, docker://NAME, oci:DIR or docker-archive:FILE"
+    )]
     pub image: Option<String>,
     /// The recipe that says what the image must hold; without it what is there is judged by itself.
     #[arg(long, value_name = "RECIPE")]
@@ -325,7 +329,7 @@ pub enum FailOn {
     after_help = "Examples:\n  smp-image diff smp-image/llama:1 smp-image/llama:2\n  smp-image diff A B --instances ml.p5.48xlarge --format json"
 )]
 pub struct Diff {
-    /// The image before.
+    /// The image before, named as for `check`.
     #[arg(value_name = "A")]
     pub before: String,
     /// The image after.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CatalogError;
-use super::facts::Fact;
+use super::facts::{Constraint, Fact};
 use super::merge::{Place, Places};
 use super::row::Row;
 use super::tables::Catalog;
 use crate::recipe::{Component, Source, Version, VersionRange, nearest};
 
 /// Refuses a catalogue in which a fact has no source or no real date, a range admits nothing, two rows speak of the same version, or needs
-/// go round in a circle.
+/// go round in a circle that nothing can meet.
 pub(super) fn check(
     catalog: &Catalog,
     places: &Places,
@@ -32,6 +32,9 @@ pub(super) fn check(
     check.bundled_plugins()?;
     check.no_circle()
 }
+
+/// A row with the range for which it speaks.
+type Speaking<'a> = (&'a VersionRange, &'a dyn Row);
 
 struct Check<'a> {
     catalog: &'a Catalog,
@@ -129,8 +132,7 @@ impl Check<'_> {
 
     /// Refuses two rows of one table that both say the one thing that the table says of a version.
     fn one_row_for_each_version(&mut self, rows: &[(&'static str, &dyn Row)]) -> Result<(), CatalogError> {
-        let mut said: BTreeMap<(&'static str, String, Component), Vec<(&VersionRange, &dyn Row)>> =
-            BTreeMap::new();
+        let mut said: BTreeMap<_, Vec<Speaking<'_>>> = BTreeMap::new();
         for (table, row) in rows {
             let Some((apart, component, range)) = row.alone_for() else { continue };
             let others = said.entry((table, apart, component)).or_default();
@@ -210,51 +212,57 @@ impl Check<'_> {
         }
     }
 
-    /// Refuses needs that lead from a component back to it: one of them is stated from the wrong side.
-    fn no_circle(&self) -> Result<(), CatalogError> {
-        let mut needs: BTreeMap<Component, BTreeSet<Component>> = BTreeMap::new();
+    /// Refuses a component that needs itself, and needs that lead in a circle to where they began and forbid it.
+    fn no_circle(&mut self) -> Result<(), CatalogError> {
         for row in &self.catalog.constraints {
-            for when in row.when.keys() {
-                for need in row.needs.keys() {
-                    if let Some(way) = way(&needs, *need, *when) {
-                        let circle: Vec<String> = std::iter::once(*when)
-                            .chain(way)
-                            .map(|component| component.to_string())
-                            .collect();
-                        let message = format!("needs go round in a circle: {}", circle.join(" → "));
-                        return Err(self.error("constraint", row, message).with_help(
-                            "state a need from one side only: `when` is what needs, `needs` what is needed",
-                        ));
-                    }
-                }
+            if let Some(itself) = row.when.keys().find(|component| row.needs.contains_key(component)) {
+                let message = format!("{itself} needs itself");
+                return Err(self.error("constraint", row, message).with_help(
+                    "`when` and `needs` name different components; a range alone belongs into the row that states the version",
+                ));
             }
-            for when in row.when.keys() {
-                needs.entry(*when).or_default().extend(row.needs.keys());
+            let circle = self.circle(row);
+            if circle.len() > 1 {
+                let message =
+                    format!("needs go round in a circle that nothing can meet: {}", circle.join("; "));
+                return Err(self.error("constraint", row, message).with_help(
+                    "correct one of these rows; if the versions cannot be together, say it in one row",
+                ));
             }
         }
         Ok(())
     }
-}
 
-/// Returns the components on a way from `from` to `to` along `needs`, both ends included.
-fn way(
-    needs: &BTreeMap<Component, BTreeSet<Component>>,
-    from: Component,
-    to: Component,
-) -> Option<Vec<Component>> {
-    let mut seen = BTreeSet::new();
-    let mut ways = vec![vec![from]];
-    while let Some(way) = ways.pop() {
-        let Some(last) = way.last() else { continue };
-        if *last == to {
-            return Some(way);
+    /// Follows what surely counts where `start` does; returns the rows on the way if they leave a component no version, else nothing.
+    fn circle(&mut self, start: &Constraint) -> Vec<String> {
+        let mut left: BTreeMap<Component, Vec<Version>> = BTreeMap::new();
+        for (component, range) in &start.when {
+            let versions = self.known(*component).iter().filter(|version| range.admits(version));
+            left.insert(*component, versions.cloned().collect());
         }
-        if seen.insert(*last) {
-            let next = needs.get(last).into_iter().flatten();
-            ways.extend(next.map(|component| way.iter().copied().chain([*component]).collect::<Vec<_>>()));
+        let mut followed: Vec<usize> = Vec::new();
+        loop {
+            let counts = |row: &Constraint| {
+                row.when.iter().all(|(component, range)| {
+                    left.get(component)
+                        .is_some_and(|versions| versions.iter().all(|version| range.admits(version)))
+                })
+            };
+            let rows = self.catalog.constraints.iter().enumerate();
+            let next = rows.into_iter().find(|(at, row)| !followed.contains(at) && counts(row));
+            let Some((at, row)) = next else { return Vec::new() };
+            followed.push(at);
+            for (component, range) in &row.needs {
+                let known = self.known(*component).to_vec();
+                let versions = left.entry(*component).or_insert(known);
+                versions.retain(|version| range.admits(version));
+                if versions.is_empty() {
+                    let rows = followed.iter().filter_map(|at| self.catalog.constraints.get(*at));
+                    return rows.map(Row::subject).collect();
+                }
+            }
         }
     }
-    None
 }
 
 /// Returns whether `text` is a day that the calendar has, as `YYYY-MM-DD`.

@@ -69,9 +69,8 @@ fn must_load(path: &str) -> bool {
     let of_torch = path.contains("/torch/lib/") && starts(&["libtorch", "libc10", "libshm"]);
     let libraries =
         ["libnccl.so", "libnccl-net", "libnccl-tuner", "libfabric.so", "libtransformer_engine.so"];
-    of_torch
-        || starts(&libraries)
-        || starts(&["transformer_engine_torch", "flash_attn"]) && name.contains(".so")
+    let extension = name.contains(".so") && starts(&["transformer_engine_torch", "flash_attn"]);
+    of_torch || extension || starts(&libraries)
 }
 
 fn extends_torch(dynamic: &Dynamic) -> bool {

@@ -170,7 +170,7 @@ impl Root {
         let mut links = 40;
         while let Some(part) = waiting.pop() {
             match part.as_str() {
-                "" | "." => continue,
+                "" | "." => {}
                 ".." => real.truncate(real.rfind('/').unwrap_or(0)),
                 part => {
                     let here = join(&real, part);

@@ -1,6 +1,6 @@
-//! Reads rpm's database where it is an SQLite file (rpm 4.16 and later: Amazon Linux 2023, Fedora, RHEL 9): names and versions.
+//! Reads rpm's database where it is an `SQLite` file (rpm 4.16 and later: Amazon Linux 2023, Fedora, RHEL 9): names and versions.
 //!
-//! Only what that needs of SQLite's file format: the schema, one table's tree, overflow pages (sqlite.org/fileformat2). A page is
+//! Only what that needs of `SQLite`'s file format: the schema, one table's tree, overflow pages (sqlite.org/fileformat2). A page is
 //! visited once, so a file of an enemy costs no more than its size. Databases in Berkeley DB or ndb form are not read; the
 //! inventory says so.
 
@@ -71,7 +71,7 @@ fn package(header: &[u8]) -> Option<RpmPackage> {
     Some(RpmPackage { name: text(NAME)?.to_owned(), version })
 }
 
-/// An SQLite file.
+/// An `SQLite` file.
 struct File<'a> {
     bytes: &'a [u8],
     page: usize,
@@ -83,7 +83,7 @@ impl<'a> File<'a> {
     fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let header = bytes.first_chunk::<100>().ok_or("it is shorter than a header")?;
         if !header.starts_with(MAGIC) {
-            return Err("it is not an SQLite file");
+            return Err("it is not an `SQLite` file");
         }
         let page = match u16::from_be_bytes([header[16], header[17]]) {
             1 => 65536,
@@ -225,7 +225,7 @@ fn be32(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Reads SQLite's variable-length number and returns it with what follows.
+/// Reads `SQLite`'s variable-length number and returns it with what follows.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(9).enumerate() {

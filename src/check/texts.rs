@@ -9,7 +9,7 @@ use super::rpm::{self, RpmPackage};
 pub(super) enum Wanted {
     /// `METADATA` of a Python distribution: name, version, what it requires of NVIDIA's packages and of PyTorch.
     PythonMetadata,
-    /// rpm's database in SQLite form: name and version of each package.
+    /// rpm's database in `SQLite` form: name and version of each package.
     Rpm,
     /// A header or module that defines a version: the lines that do.
     Defines(&'static [&'static str]),

@@ -50,18 +50,16 @@ pub(super) async fn run(
 
 fn told(catalog: &Catalog, drift: &[Drift], age: Option<i32>, wheels: usize) -> String {
     let age = age.map_or_else(String::new, |days| format!(", {days} days old"));
-    let mut text = format!(
+    let heading = format!(
         "catalogue {}{age}; {wheels} versions of PyTorch compared with the index\n",
         catalog.revision
     );
-    for difference in drift {
+    let differences = drift.iter().map(|difference| {
         let kind = if difference.wrong { "wrong" } else { "new  " };
-        text += &format!("  {kind}  {}\n", difference.sentence);
-    }
-    if drift.is_empty() {
-        text += "  no drift\n";
-    }
-    text
+        format!("  {kind}  {}\n", difference.sentence)
+    });
+    let nothing = drift.is_empty().then(|| "  no drift\n".to_owned());
+    std::iter::once(heading).chain(differences).chain(nothing).collect()
 }
 
 /// Asks the index for everything that the catalogue states of it.
@@ -123,7 +121,7 @@ fn version_of(file: &str) -> Option<Version> {
     }
 }
 
-/// Returns the minor version of CPython 3 for which a wheel for x86-64 Linux is made.
+/// Returns the minor version of `CPython` 3 for which a wheel for x86-64 Linux is made.
 fn cpython(file: &str) -> Option<u64> {
     let tags: Vec<&str> = file.strip_suffix(".whl")?.rsplit('-').take(3).collect();
     let [platform, abi, _] = tags.as_slice() else { return None };

@@ -121,7 +121,7 @@ impl Difference {
             ("Packages", &self.packages),
         ] {
             if !changes.is_empty() {
-                text += &format!("\n{title}\n");
+                text.extend([format!("\n{title}\n")]);
                 text.extend(changes.iter().map(said));
             }
         }
@@ -129,7 +129,7 @@ impl Difference {
             [("Findings that are new", '+', &self.new), ("Findings that are gone", '-', &self.gone)]
         {
             if !findings.is_empty() {
-                text += &format!("\n{title}\n");
+                text.extend([format!("\n{title}\n")]);
                 text.extend(findings.iter().map(|finding| {
                     format!(
                         "  {mark} {:<8} {}: {}\n             {}\n",

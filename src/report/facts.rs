@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::ReportError;
-use super::plain::line;
-use crate::catalog::{Catalog, FactRef, TABLES, shown};
+use super::plain::{line, short};
+use crate::catalog::{Catalog, FactRef, Override, TABLES, shown};
 
 /// A value longer than this stands on a line of its own.
 const CELL: usize = 20;
@@ -51,16 +51,25 @@ pub fn json(listing: &Listing<'_>, facts: &[FactRef<'_>]) -> Result<String, Repo
 
 /// Returns the names of the tables with how many facts each has and how old the oldest is.
 pub fn overview(listing: &Listing<'_>, facts: &[FactRef<'_>], width: usize) -> String {
-    let mut text = format!("catalogue {}: {} facts\n\n", listing.catalog.revision, facts.len());
     let name_width = TABLES.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    text += &format!("{:<name_width$}  facts  oldest      what\n", "table");
+    let mut lines = vec![
+        format!("catalogue {}: {} facts", listing.catalog.revision, facts.len()),
+        String::new(),
+        format!("{:<name_width$}  facts  oldest      what", "table"),
+    ];
     for (name, about) in TABLES {
         let of_table = || facts.iter().filter(|fact| fact.table == *name);
         let oldest = of_table().map(|fact| fact.fact.date.as_str()).min().unwrap_or("-");
         let row = format!("{name:<name_width$}  {:>5}  {oldest:<10}  {about}", of_table().count());
-        text += &format!("{}\n", super::plain::short(&row, width.max(60)));
+        lines.push(short(&row, width.max(60)));
     }
-    text + "\n`smp-image catalog TABLE` lists one, `smp-image catalog COMPONENT` what is known of a component; --sources says where from.\n"
+    lines.push(String::new());
+    lines.push(
+        "`smp-image catalog TABLE` lists one, `smp-image catalog COMPONENT` what is known of a component;"
+            .to_owned(),
+    );
+    lines.push("--sources says where from.".to_owned());
+    text(&lines)
 }
 
 /// Returns `facts` table by table.
@@ -69,12 +78,18 @@ pub fn list(listing: &Listing<'_>, facts: &[FactRef<'_>], width: usize) -> Strin
     for (name, about) in TABLES {
         let rows: Vec<&FactRef<'_>> = facts.iter().filter(|fact| fact.table == *name).collect();
         if !rows.is_empty() {
-            let heading = format!("{name}: {about} ({})\n", rows.len());
-            parts.push(heading + &table(listing, &rows, width));
+            let heading = format!("{name}: {about} ({})", rows.len());
+            let lines: Vec<String> = std::iter::once(heading).chain(table(listing, &rows, width)).collect();
+            parts.push(text(&lines));
         }
     }
     parts.extend(legend(facts));
     parts.join("\n")
+}
+
+/// Returns the lines as text, each with its end.
+fn text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// Returns what the marks before the subjects mean, where there are any.
@@ -99,31 +114,28 @@ fn mark(fact: &FactRef<'_>) -> &'static str {
     }
 }
 
-fn table(listing: &Listing<'_>, rows: &[&FactRef<'_>], width: usize) -> String {
+fn table(listing: &Listing<'_>, rows: &[&FactRef<'_>], width: usize) -> Vec<String> {
     let subjects = rows.iter().map(|row| row.subject.chars().count()).max().unwrap_or_default();
     if subjects > SUBJECT {
-        return rows.iter().map(|row| paragraph(listing, row, width)).collect();
+        return rows.iter().flat_map(|row| paragraph(listing, row, width)).collect();
     }
     let columns = columns(rows, width.saturating_sub(subjects + 2));
-    let mut text = String::new();
-    let mut heading = format!("  {:<subjects$}", "");
-    for (name, width) in &columns {
-        heading += &format!("  {name:<width$}");
-    }
-    text += &format!("{}\n", heading.trim_end());
+    let beside = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
+    let names = columns.iter().map(|(name, width)| format!("{name:<width$}"));
+    let heading = beside(std::iter::once(format!("  {:<subjects$}", "")).chain(names).collect());
+    let mut lines = if columns.is_empty() { Vec::new() } else { vec![heading] };
     for row in rows {
-        let mut cells = format!("{} {:<subjects$}", mark(row), line(&row.subject));
-        for (name, width) in &columns {
-            cells += &format!("  {:<width$}", row.fields.get(*name).map(cell).unwrap_or_default());
-        }
-        text += &format!("{}\n", cells.trim_end());
+        let subject = format!("{} {:<subjects$}", mark(row), line(&row.subject));
+        let said = |name: &str| row.fields.get(name).map(cell).unwrap_or_default();
+        let cells = columns.iter().map(|(name, width)| format!("{:<width$}", said(name)));
+        lines.push(beside(std::iter::once(subject).chain(cells).collect()));
         let rest = row
             .fields
             .iter()
             .filter(|(name, value)| !columns.contains_key(name.as_str()) && !said_by_subject(row, value));
-        text += &details(listing, row, rest, width);
+        lines.extend(details(listing, row, rest, width));
     }
-    text
+    lines
 }
 
 /// Returns which fields become columns, with their widths: those whose values are all short, as many as fit.
@@ -167,14 +179,17 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Returns a fact whose subject is a sentence.
-fn paragraph(listing: &Listing<'_>, row: &FactRef<'_>, width: usize) -> String {
-    let mut text = String::new();
-    for (number, part) in wrapped(&line(&row.subject), width.saturating_sub(2)).iter().enumerate() {
-        text += &format!("{} {part}\n", if number == 0 { mark(row) } else { " " });
-    }
+/// Returns the lines of a fact whose subject is a sentence.
+fn paragraph(listing: &Listing<'_>, row: &FactRef<'_>, width: usize) -> Vec<String> {
+    let subject = wrapped(&line(&row.subject), width.saturating_sub(2));
+    let mut lines: Vec<String> = std::iter::once(mark(row))
+        .chain(std::iter::repeat(" "))
+        .zip(subject)
+        .map(|(mark, part)| format!("{mark} {part}"))
+        .collect();
     let rest = row.fields.iter().filter(|(_, value)| !said_by_subject(row, value));
-    text + &details(listing, row, rest, width)
+    lines.extend(details(listing, row, rest, width));
+    lines
 }
 
 /// Returns the lines below a fact: its long values, and where it comes from if that is asked.
@@ -183,12 +198,14 @@ fn details<'a>(
     row: &FactRef<'_>,
     fields: impl Iterator<Item = (&'a String, &'a Value)>,
     width: usize,
-) -> String {
+) -> Vec<String> {
     let mut said: Vec<(String, String)> =
         fields.map(|(name, value)| (name.clone(), line(&shown(value)))).collect();
     if let Some(place) = &row.fact.place {
-        let changes = row.overrides.map_or_else(String::new, |own| format!(": {}", own.sentence()));
-        said.push(("from".to_owned(), line(&format!("{place}{changes}"))));
+        said.push((
+            "from".to_owned(),
+            line(&row.overrides.map_or_else(|| place.clone(), Override::sentence)),
+        ));
     }
     if listing.sources {
         let age = row.age(listing.today).map_or_else(String::new, |days| format!(", {days} days ago"));
@@ -198,15 +215,14 @@ fn details<'a>(
             line(&format!("{} ({}, read {}{age})", fact.source, fact.confidence.name(), fact.date)),
         ));
     }
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (name, value) in joined(said, width) {
         let indent = name.chars().count() + 8;
-        for (number, part) in wrapped(&value, width.saturating_sub(indent).max(40)).iter().enumerate() {
-            let before = if number == 0 { format!("      {name}: ") } else { " ".repeat(indent) };
-            text += &format!("{before}{part}\n");
-        }
+        let before = std::iter::once(format!("      {name}: ")).chain(std::iter::repeat(" ".repeat(indent)));
+        let parts = wrapped(&value, width.saturating_sub(indent).max(40));
+        lines.extend(before.zip(parts).map(|(before, part)| before + &part));
     }
-    text
+    lines
 }
 
 /// Joins values that fit beside each other on one line.

@@ -24,6 +24,10 @@ pub(super) fn conflicts(problem: &Problem) -> Vec<Conflict> {
     let mut taken: BTreeSet<Line> = BTreeSet::new();
     while let Err(suspects) = solve(problem, &left) {
         let rules = minimal(problem, suspects);
+        if rules.is_empty() {
+            // A component without any value; whoever posed the problem says so.
+            break;
+        }
         let lines = lines(problem, &rules);
         left = without(problem, &left, &given_up(&lines), &rules);
         let own = lines.iter().filter(|line| !matches!(line, Line::Base | Line::Instance(_)));

@@ -18,7 +18,23 @@ const ROWS: usize = 3;
 
 /// No versions fit: every independent conflict, each with its reasons and what helps.
 #[derive(Debug)]
-pub struct NoFit(Vec<Told>);
+pub struct NoFit {
+    told: Vec<Told>,
+    together: Option<Vec<Edit>>,
+}
+
+impl NoFit {
+    /// Returns the changes of one line that are offered, for each conflict, as they are printed.
+    pub fn repairs(&self) -> Vec<Vec<String>> {
+        let text = |told: &Told| told.repairs.iter().map(ToString::to_string).collect();
+        self.told.iter().map(text).collect()
+    }
+
+    /// Returns the changes that settle every conflict together, where they were found, as they are printed.
+    pub fn together(&self) -> Option<Vec<String>> {
+        self.together.as_ref().map(|edits| edits.iter().map(ToString::to_string).collect())
+    }
+}
 
 /// One conflict, told.
 #[derive(Debug)]
@@ -27,6 +43,7 @@ struct Told {
     help: String,
     labels: Vec<LabeledSpan>,
     source: NamedSource<Arc<str>>,
+    repairs: Vec<Edit>,
 }
 
 impl fmt::Display for Told {
@@ -53,7 +70,7 @@ impl Diagnostic for Told {
 
 impl fmt::Display for NoFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
+        match self.told.as_slice() {
             [one] => one.fmt(f),
             many => write!(
                 f,
@@ -68,19 +85,20 @@ impl std::error::Error for NoFit {}
 
 impl Diagnostic for NoFit {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        if let [one] = self.0.as_slice() { one.help() } else { None }
+        if let [one] = self.told.as_slice() { one.help() } else { None }
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        if let [one] = self.0.as_slice() { one.labels() } else { None }
+        if let [one] = self.told.as_slice() { one.labels() } else { None }
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        if let [one] = self.0.as_slice() { one.source_code() } else { None }
+        if let [one] = self.told.as_slice() { one.source_code() } else { None }
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        (self.0.len() > 1).then(|| Box::new(self.0.iter().map(|told| told as &dyn Diagnostic)) as Box<_>)
+        (self.told.len() > 1)
+            .then(|| Box::new(self.told.iter().map(|told| told as &dyn Diagnostic)) as Box<_>)
     }
 }
 
@@ -113,13 +131,12 @@ pub(super) fn explain(
         .zip(&helps)
         .map(|(conflict, helps)| tell(source, recipe, &posed.problem, conflict, helps))
         .collect();
-    if let (Some(last), true) = (told.last_mut(), found.len() > 1)
-        && let Some(edits) = together(question, &helps, catalog)
-    {
+    let together = if found.len() > 1 { together(question, &helps, catalog) } else { None };
+    if let (Some(last), Some(edits)) = (told.last_mut(), &together) {
         let all: Vec<String> = edits.iter().map(ToString::to_string).collect();
         last.help = format!("{}\nall of it together: {}", last.help, all.join("; "));
     }
-    NoFit(told)
+    NoFit { told, together }
 }
 
 fn tell(source: &Source, recipe: &Recipe, problem: &Problem, conflict: &Conflict, helps: &[Edit]) -> Told {
@@ -158,6 +175,7 @@ fn tell(source: &Source, recipe: &Recipe, problem: &Problem, conflict: &Conflict
         message,
         help: help.join("\n"),
         labels,
+        repairs: helps.to_vec(),
         source: NamedSource::new(&source.origin, Arc::clone(&source.text)),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::catalog::Fact;
 use crate::recipe::{Component, Version, VersionRange};
@@ -267,7 +268,7 @@ impl Rule {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Problem {
     /// The components and what each may be.
-    pub(super) domains: BTreeMap<Component, Domain>,
+    pub(super) domains: BTreeMap<Component, Arc<Domain>>,
     /// The rules.
     pub(super) rules: Vec<Rule>,
     /// Values that are taken before the newest wherever they fit, the most wanted first: what the base carries, what a lock had.

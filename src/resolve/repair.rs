@@ -1,9 +1,12 @@
 //! What helps against a conflict: changes of one line, each proven by solving the changed question.
 
+use std::sync::Arc;
+
 use super::conflict::Conflict;
 use super::problem::{Line, Problem, Rule, Set, Value};
 use super::question::{Edit, Question};
-use super::rules::{Posed, pose};
+use super::rules::{Posed, pose, whole};
+use super::select::possible;
 use super::solve::{all, solve};
 use crate::catalog::{BaseImage, Catalog};
 use crate::oci::Reference;
@@ -71,7 +74,8 @@ fn another_version(question: &Question, component: Component, catalog: &Catalog)
     freed.give_up(&Line::Component(component));
     let base = catalog.image(&freed.base)?;
     let mut posed = pose(&freed, catalog, base);
-    let domain = posed.problem.domains.get(&component)?.clone();
+    solve(&posed.problem, &all(&posed.problem)).ok()?;
+    let domain = Arc::clone(posed.problem.domains.get(&component)?);
     let asked = question.asked.get(&component)?;
     let place = |value: &Value| value.version().is_some_and(|version| asked.admits(version));
     let asked = domain.values().iter().position(place).unwrap_or_default();
@@ -99,8 +103,11 @@ fn solves(question: &Question, edit: &Edit, catalog: &Catalog) -> bool {
 }
 
 fn solved(question: &Question, catalog: &Catalog) -> bool {
-    let Some(base) = catalog.image(&question.base) else { return false };
-    let posed = pose(question, catalog, base);
+    let Some(base) = catalog.image(&question.base).map(|base| whole(catalog, base)) else { return false };
+    if !question.asked.keys().all(|component| possible(question, catalog, &base, *component).is_ok()) {
+        return false;
+    }
+    let posed = pose(question, catalog, &base);
     solve(&posed.problem, &all(&posed.problem)).is_ok()
 }
 

@@ -9,6 +9,7 @@ mod python;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::problem::{Binds, Domain, Line, Problem, Row, Rule, Set, Value};
 use super::question::Question;
@@ -81,7 +82,7 @@ impl Poser<'_> {
     }
 
     /// Returns the domain of `component`; empty where it is not in the image.
-    pub(super) fn domain(&self, component: Component) -> Domain {
+    pub(super) fn domain(&self, component: Component) -> Arc<Domain> {
         self.posed.problem.domains.get(&component).cloned().unwrap_or_default()
     }
 
@@ -125,7 +126,7 @@ impl Poser<'_> {
         for component in components {
             if self.way(component).is_some() || matches!(component, Component::Cuda | Component::Driver) {
                 let domain = self.domain_of(component);
-                self.posed.problem.domains.insert(component, domain);
+                self.posed.problem.domains.insert(component, Arc::new(domain));
             }
         }
     }

@@ -2,12 +2,15 @@
 
 mod components;
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{BaseImage, Catalog};
 use crate::lock::{Artefact, Conda, Origin};
 use crate::recipe::{
     AptPackage, Component, Recipe, RecipeError, Requirement, Source, Version, VersionRange, nearest,
 };
 
+use super::question::Question;
 use super::rules::whole;
 use super::{ResolveError, Solved, Wishes};
 
@@ -20,6 +23,8 @@ pub struct Selection {
     pub python: Version,
     /// The version of its C library.
     pub glibc: Version,
+    /// The version of everything that has one, also of what decides without being in the image: the driver of the nodes.
+    pub versions: BTreeMap<Component, Version>,
     /// What a person should know: facts that may only warn, versions of which nothing is known. Each a sentence.
     pub warnings: Vec<String>,
 }
@@ -112,6 +117,7 @@ pub fn select(
         choices,
         python,
         glibc: bench.base.os.glibc.clone(),
+        versions: bench.solved.versions(),
         warnings: bench.solved.warnings(catalog),
     })
 }
@@ -130,8 +136,11 @@ impl<'a> Bench<'a> {
             known_precision(source, precision, catalog)?;
         }
         let base = base_of(source, recipe, catalog)?;
+        let question = Question::of(recipe, wishes);
         for (component, range) in &recipe.components {
-            possible(recipe, catalog, &base, *component)
+            known_at_all(catalog, wishes, *component, range.get_ref())
+                .map_err(|refusal| refusal.at(source, range.span()))?;
+            possible(&question, catalog, &base, *component)
                 .map_err(|refusal| refusal.at(source, range.span()))?;
         }
         let solved = Solved::of(source, recipe, catalog, &base, wishes)?;
@@ -139,14 +148,32 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Refuses a component of which no version is known.
+fn known_at_all(
+    catalog: &Catalog,
+    wishes: &Wishes,
+    component: Component,
+    range: &VersionRange,
+) -> Result<(), Refusal> {
+    let versionless = matches!(component, Component::Libfabric | Component::Os | Component::Driver);
+    let named = wishes.allow_unknown && range.named().is_some();
+    if versionless || named || !catalog.versions(component).is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("the catalogue knows no version of {component}"),
+        "name one and say --allow-unknown, or add it with --catalog",
+    ))
+}
+
 /// Refuses what no choice of versions could mend.
-fn possible(
-    recipe: &Recipe,
+pub(super) fn possible(
+    question: &Question,
     catalog: &Catalog,
     base: &BaseImage,
     component: Component,
 ) -> Result<(), Refusal> {
-    let has = |component| recipe.components.contains_key(&component) || base.carries.contains_key(&component);
+    let has = |component| question.asked.contains_key(&component) || base.carries.contains_key(&component);
     let has_torch = has(Component::Pytorch) || has(Component::Smp);
     let compiled =
         catalog.packages.iter().any(|packages| packages.component == component && packages.compiled);
@@ -170,7 +197,7 @@ fn possible(
 }
 
 /// A choice that cannot be made: the sentence and what helps.
-struct Refusal {
+pub(super) struct Refusal {
     message: String,
     help: String,
 }

@@ -1,5 +1,7 @@
 //! A solved question: the versions, why each was chosen, what is doubtful about them.
 
+use std::collections::BTreeMap;
+
 use super::ResolveError;
 use super::explain::{self, origin};
 use super::problem::{Assignment, Line, Problem, Row, Rule, Set, Value};
@@ -55,6 +57,12 @@ impl Solved {
 
     pub(super) fn version(&self, component: Component) -> Option<&Version> {
         self.value(component).and_then(Value::version)
+    }
+
+    /// Returns every version that was chosen.
+    pub(super) fn versions(&self) -> BTreeMap<Component, Version> {
+        let known = |component: &Component| Some((*component, self.version(*component)?.clone()));
+        self.solution.keys().filter_map(known).collect()
     }
 
     /// Returns whether the EFA installer that was chosen brings the plugin.

@@ -1,6 +1,7 @@
 //! The solver against brute force, on problems made at random.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -49,7 +50,11 @@ fn problem() -> impl Strategy<Value = Problem> {
             Domain::new((0..size).rev().map(|minor| Value::Version(format!("1.{minor}").parse().unwrap())))
         };
         Problem {
-            domains: COMPONENTS.into_iter().zip(sizes).map(|(name, size)| (name, domain(size))).collect(),
+            domains: COMPONENTS
+                .into_iter()
+                .zip(sizes)
+                .map(|(name, size)| (name, Arc::new(domain(size))))
+                .collect(),
             rules,
             preferred: COMPONENTS.into_iter().zip(preferred).map(|(name, at)| (name, vec![at])).collect(),
         }

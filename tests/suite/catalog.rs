@@ -70,7 +70,7 @@ fn golden_lists_are_told_in_text() {
     for (name, arguments) in [
         ("overview.txt", &["catalog"][..]),
         ("instances.txt", &["catalog", "instances", "--filter", "h100"]),
-        ("own.txt", &["catalog", "efa", "--catalog", "own.toml", "--filter", "own", "--sources"]),
+        ("own.txt", &["catalog", "efa", "--catalog", "own.toml", "--filter", "1.48.0", "--sources"]),
         ("constraints.txt", &["catalog", "constraint", "--sources"]),
     ] {
         golden::equals(&golden_file(name), &run(&place, arguments).fine());
@@ -203,5 +203,17 @@ fn each_smp_release_has_a_row_and_an_image() {
         let image = catalog.image(recipe.base.image.get_ref()).unwrap();
         let meant = image.carries[&Component::Smp] == release.version || image.was.contains(&release.version);
         assert!(meant, "{name} is not known as SMP {}", release.version);
+    }
+}
+
+#[test]
+fn the_facts_that_the_documentation_shows_are_a_file_of_facts() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalog.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let catalog = Catalog::with_own(vec![Source::new("docs/catalog.md", block)]).unwrap();
+        assert!(!catalog.own().additions.is_empty() && !catalog.overrides().is_empty());
     }
 }

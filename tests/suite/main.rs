@@ -7,6 +7,7 @@
 
 mod architecture;
 mod catalog;
+mod catalog_texts;
 mod command;
 mod dockerfiles;
 mod errors;
@@ -17,5 +18,6 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod rules;
 mod templates;

@@ -157,6 +157,10 @@ fn every_form_of_the_report_tells_the_same_fault() {
         .find(|library| library["path"].as_str().unwrap().ends_with("libnccl.so.2"));
     assert_eq!(nccl.unwrap()["sass"], serde_json::json!(["sm_70", "sm_80"]));
     let sarif: serde_json::Value = serde_json::from_str(&sarif::render(&report).unwrap()).unwrap();
+    // As published: 2.1.0-rtm.3 of the OASIS technical committee, as SchemaStore distributes it.
+    let published: serde_json::Value =
+        serde_json::from_str(include_str!("../support/sarif-2.1.0.json")).unwrap();
+    parts::holds(&published, &sarif);
     let run = &sarif["runs"][0];
     let result = &run["results"][0];
     assert_eq!(

@@ -74,7 +74,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Returns the names that NCCL tries (NVIDIA/nccl v2.30.7-1, src/plugin/plugin_open.cc).
+/// Returns the names that NCCL tries (NVIDIA/nccl v2.30.7-1, `src/plugin/plugin_open.cc`).
 fn names(image: &Image) -> Vec<String> {
     let variable =
         image.config.run.env.iter().filter_map(|line| line.strip_prefix("NCCL_NET_PLUGIN=")).next_back();

@@ -12,7 +12,7 @@ pub(super) const RULE: Rule = Rule {
     run,
 };
 
-/// Docker's own limit (moby, layer/layer_store.go: `maxLayerDepth` is 125, and two are the container's own).
+/// Docker's own limit (moby, `layer/layer_store.go`: `maxLayerDepth` is 125, and two are the container's own).
 const LAYERS: usize = 127;
 /// Name and value of a label together.
 const LABEL: usize = 4096;

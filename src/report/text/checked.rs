@@ -58,7 +58,7 @@ pub fn explained(code: RuleCode, rule: &Rule) -> String {
     let others: Vec<&str> =
         rule.codes.iter().filter(|other| **other != code).map(|other| other.name()).collect();
     if !others.is_empty() {
-        text += &format!("\nThe same rule finds: {}\n", others.join(", "));
+        text.extend([format!("\nThe same rule finds: {}\n", others.join(", "))]);
     }
     text
 }
