@@ -91,7 +91,7 @@ fn elf_files_and_gpu_code_of_garbage_are_unread_and_never_fine() {
     container.splice(0..0, vec![0; 64 << 10]);
     let mut lost = elf(62, &container);
     lost[40] = 0xff;
-    lost[58] = 64;
+    lost[58] = 1;
     lost[60] = 9;
     let layer = LayerBuilder::new()
         .file(&format!("{site}/torch/lib/libtorch_cuda.so"), lost)
