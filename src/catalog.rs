@@ -2,6 +2,8 @@
 //!
 //! A file of the user's adds facts or overrides them; what was overridden is remembered and told wherever the facts are used.
 
+mod apt;
+mod builds;
 mod check;
 mod drift;
 mod error;
@@ -12,6 +14,8 @@ mod row;
 mod tables;
 mod walk;
 
+pub use apt::{Apt, AptArchive};
+pub use builds::{Compile, Minutes};
 pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{
@@ -38,6 +42,8 @@ const FILES: &[(&str, &str)] = &[
     ("images.toml", include_str!("../catalog/images.toml")),
     ("packages.toml", include_str!("../catalog/packages.toml")),
     ("archives.toml", include_str!("../catalog/archives.toml")),
+    ("apt.toml", include_str!("../catalog/apt.toml")),
+    ("builds.toml", include_str!("../catalog/builds.toml")),
     ("releases.toml", include_str!("../catalog/releases.toml")),
     ("pytorch.toml", include_str!("../catalog/pytorch.toml")),
     ("abi.toml", include_str!("../catalog/abi.toml")),

@@ -4,12 +4,16 @@ mod catalog;
 
 use std::path::PathBuf;
 
+mod locking;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
+
+pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
@@ -135,58 +139,6 @@ pub struct EngineArgs {
     /// A Docker context.
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub context: Option<String>,
-}
-
-/// `smp-image lock`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image lock\n  smp-image lock recipes/llama.toml\n  smp-image lock --check"
-)]
-pub struct LockVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Write nothing; fail if the lock is missing or stale.
-    #[arg(long)]
-    pub check: bool,
-    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
-    #[arg(long)]
-    pub allow_unknown: bool,
-}
-
-/// `smp-image why`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image why nccl\n  smp-image why efa smp-2.8\n  smp-image why pytorch pytorch-te --format json"
-)]
-pub struct WhyVerb {
-    /// The component, such as `nccl`.
-    #[arg(value_name = "COMPONENT")]
-    pub component: Component,
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
-    #[arg(long)]
-    pub allow_unknown: bool,
-}
-
-/// `smp-image plan`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json")]
-pub struct PlanVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Memory of the builder in GiB, from which follows how many compilers run at once.
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
-    pub memory: u64,
 }
 
 /// `smp-image render`

@@ -10,6 +10,7 @@ mod failure;
 mod lock;
 mod new;
 mod output;
+mod outside;
 mod plan;
 mod prepare;
 mod progress;

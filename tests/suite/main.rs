@@ -21,3 +21,4 @@ mod resolve;
 mod resolver;
 mod rules;
 mod templates;
+mod texts;
