@@ -98,6 +98,7 @@ fn elf_files_and_gpu_code_of_garbage_are_unread_and_never_fine() {
         .file(&format!("{site}/torch/lib/libtorch_cpu.so"), garbage)
         .done();
     let inspection = one(layer).unwrap();
-    let codes = codes(&inspection);
-    assert!(codes.contains(&"gpu-code-unknown") && codes.contains(&"library-unread"), "{codes:?}");
+    assert_eq!(codes(&inspection), ["library-unread", "library-unread"]);
+    let library = &inspection.libraries[0];
+    assert!(library.sass.is_empty() && library.flags == ["unreadable"], "{library:?}");
 }
