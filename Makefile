@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WORKBENCH := workbench/workbench.sh
 SMP := target/release/smp-image
 
-.PHONY: help demo test suite live check golden lock bench deny clean-workbench catalog-drift
+.PHONY: help demo test suite live check golden lock bench deny oracle fuzz clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -50,6 +50,15 @@ catalog-drift: ## compare the catalogue with the package index of today; fails w
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
 	@python3 workbench/bench.py
+
+oracle: ## hold our list of GPU architectures against NVIDIA's cuobjdump on real libraries (downloads 5 GB once)
+	@cargo build --quiet --release --example architectures
+	@python3 workbench/oracle.py
+
+fuzz: ## build the fuzz targets and run each for a minute
+	@fuzz/build.sh --quiet
+	@python3 fuzz/corpus.py fuzz/corpus
+	@for target in image layer elf fatbin texts rpm manifest; do mkdir -p fuzz/corpus/$$target; fuzz/target/*/release/$$target fuzz/corpus/$$target -max_total_time=60 -print_final_stats=1 2>&1 | tail -7; done
 
 clean-workbench: ## stop the workbench's engines and remove what they kept
 	@$(WORKBENCH) wipe

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 fn main() -> ExitCode {
     for path in std::env::args().skip(1) {
-        let library = File::open(&path).and_then(|file| smp_image::check::library(&path, file));
-        match library.map(|library| serde_json::to_string(&library)) {
-            Ok(Ok(line)) => println!("{line}"),
-            Ok(Err(error)) => return fail(&path, &error),
-            Err(error) => return fail(&path, &error),
+        match line(&path) {
+            Ok(line) => println!("{line}"),
+            Err(error) => {
+                eprintln!("{path}: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
-    return ExitCode::SUCCESS;
+    ExitCode::SUCCESS
+}
 
-    fn fail(path: &str, error: &dyn std::error::Error) -> ExitCode {
-        eprintln!("{path}: {error}");
-        ExitCode::FAILURE
-    }
+/// Returns what the library at `path` carries.
+fn line(path: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let library = smp_image::check::library(path, File::open(path)?)?;
+    Ok(serde_json::to_string(&library)?)
 }

@@ -38,30 +38,47 @@ pub(super) fn closure(image: &Image) -> Closure {
         return closure;
     }
     let loader = Loader::of(image);
-    let mut walk =
-        Walk { image, loader, siblings: siblings(image), seen: BTreeSet::new(), closure: &mut closure };
-    for (path, note, _) in image.root.files() {
-        let Some(elf) = &note.elf else { continue };
-        if matters(path, elf.dynamic.as_deref()) {
-            walk.visit(path, &mut Vec::new());
+    let mut walk = Walk {
+        image,
+        loader,
+        siblings: siblings(image),
+        seen: BTreeSet::new(),
+        strict: true,
+        closure: &mut closure,
+    };
+    // What must load goes first: what it shares with an extension is then judged as strictly as itself.
+    for strict in [true, false] {
+        walk.strict = strict;
+        for (path, note, _) in image.root.files() {
+            let Some(elf) = &note.elf else { continue };
+            let extension = || path.contains(".so") && elf.dynamic.as_deref().is_some_and(extends_torch);
+            let judged = if strict { must_load(path) } else { extension() };
+            if judged {
+                walk.visit(path, &mut Vec::new());
+            }
         }
     }
     torch_symbols(image, &mut closure);
     closure
 }
 
-/// Returns whether the file at `path` is one that a training loads.
-fn matters(path: &str, dynamic: Option<&Dynamic>) -> bool {
+/// Returns whether the file at `path` must load for a training to start.
+fn must_load(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     let of_torch = path.contains("/torch/lib/") && starts(&["libtorch", "libc10", "libshm"]);
-    of_torch
-        || starts(&["libnccl.so", "libnccl-net", "libnccl-tuner", "libfabric.so", "libtransformer_engine.so"])
-        || (name.contains(".so") && dynamic.is_some_and(extends_torch))
+    let libraries =
+        ["libnccl.so", "libnccl-net", "libnccl-tuner", "libfabric.so", "libtransformer_engine.so"];
+    let extension = name.contains(".so") && starts(&["transformer_engine_torch", "flash_attn"]);
+    of_torch || extension || starts(&libraries)
 }
 
 fn extends_torch(dynamic: &Dynamic) -> bool {
-    dynamic.needed.iter().any(|name| name.starts_with("libtorch") || name.starts_with("libc10"))
+    dynamic.needed.iter().any(|name| is_torch(name))
+}
+
+fn is_torch(name: &str) -> bool {
+    name.starts_with("libtorch") || name.starts_with("libc10")
 }
 
 /// Returns the names of libraries by the `site-packages` that holds them.
@@ -90,6 +107,9 @@ struct Walk<'a, 'c> {
     loader: Loader<'a>,
     siblings: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     seen: BTreeSet<String>,
+    /// Whether everything that is missing counts. Of other extensions some are rightly left without: torchaudio has one for each
+    /// version of FFmpeg. There only torch itself counts.
+    strict: bool,
     closure: &'c mut Closure,
 }
 
@@ -115,9 +135,10 @@ impl Walk<'_, '_> {
                         self.visit(&library, chain);
                     }
                 }
-                None => {
+                None if self.strict || is_torch(name) => {
                     self.closure.missing.entry(name.to_string()).or_default().insert(path.to_owned());
                 }
+                None => {}
             }
         }
         chain.pop();
@@ -193,9 +214,7 @@ fn torch_symbols(image: &Image, closure: &mut Closure) {
         };
         let (Some(providers), Some(wanted)) = (defined.get(site), &dynamic.symbols) else { continue };
         // What an extension gets from a library of its own package is not compared: of that one no symbols are kept.
-        let own = |name: &str| {
-            !name.starts_with("libtorch") && !name.starts_with("libc10") && beside(image, path, name)
-        };
+        let own = |name: &str| !is_torch(name) && beside(image, path, name);
         if incomplete.contains(site) || dynamic.needed.iter().any(|name| own(name)) {
             continue;
         }

@@ -13,6 +13,8 @@ use crate::plan::Expectation;
 use crate::recipe::Component;
 
 pub(crate) mod fixture;
+mod hostile;
+mod sources;
 
 use fixture::{AMD64, GZIP, LayerBuilder, ZSTD, config, docker20, docker26, elf, expect, gzip, zstd};
 

@@ -50,22 +50,12 @@ impl Arch {
         match self.variant {
             Variant::Specific => self.sm == sm,
             Variant::Base => self.major() == sm / 10 && self.sm <= sm,
-            // CUDA programming guide, family-specific targets: devices of one family have one major version, and a later minor
-            // version takes earlier code. Whether a later device is of the family is not written anywhere in the file, so only
-            // the pairs that the guide lists count.
-            Variant::Family => self.sm == sm || family(self.sm) == Some(sm),
+            // The table of llvm/llvm-project#141899: sm_10x and sm_12x are families, with their later devices; sm_101 stands alone.
+            Variant::Family => {
+                let alone = self.sm == 101 || sm == 101;
+                self.sm == sm || (!alone && self.major() == sm / 10 && self.sm < sm)
+            }
         }
-    }
-}
-
-/// Returns the later device that runs family-specific code for `sm`.
-fn family(sm: u32) -> Option<u32> {
-    // CUDA C++ programming guide 13, table of family-specific targets: compute_100f runs on 10.0 and 10.3; compute_120f on 12.0
-    // and 12.1; compute_110f on 11.0 alone.
-    match sm {
-        100 => Some(103),
-        120 => Some(121),
-        _ => None,
     }
 }
 
@@ -138,6 +128,7 @@ mod tests {
     fn family_code_runs_on_the_devices_of_its_family() {
         assert_eq!(code(&["100f"], &[]).coverage(103), Coverage::Compatible(arch("100f")));
         assert_eq!(code(&["100f"], &[]).coverage(110), Coverage::No);
+        assert_eq!(code(&["100f"], &[]).coverage(101), Coverage::No);
         assert_eq!(code(&["120f"], &[]).coverage(121), Coverage::Compatible(arch("120f")));
     }
 

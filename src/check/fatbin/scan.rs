@@ -261,8 +261,8 @@ impl Containers {
 /// The most bytes between two containers: zeros up to the next multiple of eight, and what a linker adds.
 const GAP: u64 = 64;
 
-/// Returns for which devices code with `flags` is. `cuobjdump` names `a` alone; `f` stands in the flags of NCCL 2.32 (sm_100f) and
-/// Transformer Engine 2.14 (sm_120f), whose build files ask for it.
+/// Returns for which devices code with `flags` is. `cuobjdump` names `a` alone (NVIDIA/TensorRT-LLM#19069); the flag of `f` was found
+/// where build files ask for it: NCCL 2.32 (sm_100f), Transformer Engine 2.14 (sm_120f).
 fn variant(flags: u64) -> Variant {
     match flags & 0x30_0000 {
         0 => Variant::Base,
