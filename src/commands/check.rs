@@ -66,7 +66,7 @@ fn explain(code: &str, cli: &Cli, world: &World) -> Result<(), Failure> {
                 "rule": code.name(), "meaning": code.meaning(), "promise": rule.promise, "story": rule.story,
             })
         ),
-        _ => explained(code, rule),
+        _ => explained(code, rule, world.width.unwrap_or(100).min(100)),
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
 }

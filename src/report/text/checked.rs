@@ -48,10 +48,12 @@ pub(super) fn silenced(inspection: &Inspection) -> Option<String> {
     Some(paragraph(&lines))
 }
 
-/// Returns what `rule` is about, as `check --explain` tells it.
-pub fn explained(code: RuleCode, rule: &Rule) -> String {
-    let mut text = format!("{code}: {}\n\nPromise  {}\n\n", code.meaning(), rule.promise);
-    for paragraph in wrapped(rule.story, 100) {
+/// Returns what `rule` is about, as `check --explain` tells it, in lines of at most `width` characters.
+pub fn explained(code: RuleCode, rule: &Rule, width: usize) -> String {
+    let mut text = format!("{code}: {}\n\n", code.meaning());
+    for paragraph in
+        wrapped(rule.promise, width).into_iter().chain([String::new()]).chain(wrapped(rule.story, width))
+    {
         text += &paragraph;
         text.push('\n');
     }
