@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use facts::{
-    Archive, BaseImage, Confidence, EfaRelease, Fact, Instance, Os, Packages, Rdma, SmpRelease,
-    TransformerEngineRelease,
+    Archive, BaseImage, BusBandwidth, Confidence, DataSheet, EfaRelease, Fact, Instance, Os, Packages, Rdma,
+    SmpRelease, TransformerEngineRelease,
 };
 
 use crate::oci::Reference;
@@ -18,6 +18,7 @@ use crate::recipe::{ArtefactUrl, Component, Version};
 const FILES: &[(&str, &str)] = &[
     ("catalog.toml", include_str!("../catalog/catalog.toml")),
     ("instances.toml", include_str!("../catalog/instances.toml")),
+    ("gpus.toml", include_str!("../catalog/gpus.toml")),
     ("efa.toml", include_str!("../catalog/efa.toml")),
     ("smp.toml", include_str!("../catalog/smp.toml")),
     ("transformer-engine.toml", include_str!("../catalog/transformer-engine.toml")),
@@ -33,6 +34,10 @@ pub struct Catalog {
     pub revision: String,
     /// Instance types by name, such as `ml.p5.48xlarge`.
     pub instances: BTreeMap<String, Instance>,
+    /// What data sheets promise of GPUs.
+    pub gpus: Vec<DataSheet>,
+    /// What NCCL reaches inside one node.
+    pub buses: Vec<BusBandwidth>,
     /// EFA installers, newest first.
     pub efa: Vec<EfaRelease>,
     /// SMP releases, newest first.
@@ -79,6 +84,8 @@ struct Wire {
     smp_channels: Vec<ArtefactUrl>,
     python_index: Option<ArtefactUrl>,
     instance: Vec<Instance>,
+    gpu: Vec<DataSheet>,
+    bus: Vec<BusBandwidth>,
     efa: Vec<EfaRelease>,
     smp: Vec<SmpRelease>,
     transformer_engine: Vec<TransformerEngineRelease>,
@@ -105,6 +112,8 @@ impl Catalog {
             whole.smp_channels.extend(part.smp_channels);
             whole.python_index = whole.python_index.or(part.python_index);
             whole.instance.extend(part.instance);
+            whole.gpu.extend(part.gpu);
+            whole.bus.extend(part.bus);
             whole.efa.extend(part.efa);
             whole.smp.extend(part.smp);
             whole.transformer_engine.extend(part.transformer_engine);
@@ -134,6 +143,8 @@ impl Catalog {
         Ok(Self {
             revision,
             instances,
+            gpus: wire.gpu,
+            buses: wire.bus,
             efa: wire.efa,
             smp: wire.smp,
             transformer_engine: wire.transformer_engine,

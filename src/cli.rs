@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
 
+mod smoke;
+
+pub use smoke::{GpuArg, Smoke, SmokeArgs, TierArg};
+
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
                           6 verdict failed · 7 not authorised · 8 push failed · 9 machine not ready · 130 interrupted";
 
@@ -55,7 +59,7 @@ pub enum Verb {
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
-    /// Run the probes in a container of an image
+    /// Run the probes in a container of an image, or on this machine
     Smoke(Smoke),
     /// Push an image to Amazon ECR or any registry
     Push(Push),
@@ -249,41 +253,6 @@ pub struct Check {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
-}
-
-/// GPUs for the probes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GpuArg {
-    /// All GPUs if the engine offers any, else none.
-    Auto,
-    /// None.
-    None,
-    /// All, through the NVIDIA container runtime.
-    Nvidia,
-    /// All, through the Container Device Interface.
-    Cdi,
-}
-
-/// How to smoke-test.
-#[derive(Debug, Clone, Args)]
-pub struct SmokeArgs {
-    /// GPUs for the probes.
-    #[arg(long, value_enum, default_value_t = GpuArg::Auto)]
-    pub gpu: GpuArg,
-}
-
-/// `smp-image smoke`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi"
-)]
-pub struct Smoke {
-    /// The image.
-    #[command(flatten)]
-    pub image: ImageArgs,
-    /// How.
-    #[command(flatten)]
-    pub smoke: SmokeArgs,
 }
 
 /// Where to push.

@@ -33,8 +33,12 @@ pub struct Report {
     /// The recipe, where one was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
-    /// The image.
-    pub image: Subject,
+    /// The image, where the report is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Subject>,
+    /// The machine that was tested itself, without an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// The build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Building>,
@@ -50,6 +54,15 @@ pub struct Report {
     /// The push.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Receipt>,
+}
+
+/// A machine that was tested itself: a GPU host, a pod, a terminal of Code Editor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// The Python that ran the probes.
+    pub python: String,
 }
 
 /// How an image came to be.

@@ -66,6 +66,34 @@ pub struct Instance {
     pub fact: Fact,
 }
 
+/// What the data sheet of a GPU promises.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSheet {
+    /// A part of the name that the driver gives the GPU, such as `H100 80GB HBM3`.
+    pub name: String,
+    /// Memory bandwidth in GB/s.
+    pub memory: Option<u32>,
+    /// bf16 matrix products in TFLOP/s, without sparsity.
+    pub bf16: Option<u32>,
+    /// Where this comes from.
+    pub fact: Fact,
+}
+
+/// Which bus bandwidth an all-reduce reaches inside one node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BusBandwidth {
+    /// A part of the name that the driver gives the GPU.
+    pub gpu: String,
+    /// How many GPUs the node has.
+    pub gpus: u32,
+    /// GB/s.
+    pub bus: u32,
+    /// Where this comes from.
+    pub fact: Fact,
+}
+
 /// What EFA devices do without the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]

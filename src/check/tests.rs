@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::engine::{EngineInfo, FakeEngine, Store};
+use crate::engine::{EngineInfo, FakeEngine, GpuOffer, Store};
 use crate::lock::Origin;
 use crate::recipe::Component;
 
@@ -321,6 +321,7 @@ async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, C
         data_root: String::new(),
         memory: 0,
         processors: 2,
+        gpus: GpuOffer::default(),
     };
     image(&FakeEngine::new(info).will_export(archive), "a:1", AMD64, expectations()).await
 }

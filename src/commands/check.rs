@@ -3,10 +3,10 @@
 use super::prepare::prepare;
 use super::{docker, output};
 use crate::check::{self, CheckError, Severity};
-use crate::cli::{Check, Cli, ImageArgs, RecipeArgs, SourceArgs};
+use crate::cli::{Check, Cli, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::oci::Platform;
+use crate::oci::{Arch, Platform};
 use crate::plan::{Expectation, Probe};
 use crate::verdict::Subject;
 
@@ -14,7 +14,7 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
     let platform = Platform { arch: verb.image.arch };
     let engine = docker::connect(&verb.image.engine, world)?;
     let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let (expectations, _) = expected(&verb.image, world).await?;
+    let (expectations, _) = expected(verb.image.recipe.as_deref(), verb.image.arch, world).await?;
     let inspection = check::image(&engine, &verb.image.image, platform, expectations).await?;
     let errors = inspection.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
@@ -29,11 +29,12 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
 
 /// Returns what the recipe says that the image must hold, and how to test it; without a recipe nothing is expected.
 pub(super) async fn expected(
-    arguments: &ImageArgs,
+    recipe: Option<&str>,
+    arch: Arch,
     world: &World,
 ) -> Result<(Vec<Expectation>, Vec<Probe>), Failure> {
-    let Some(recipe) = &arguments.recipe else { return Ok((Vec::new(), Vec::new())) };
-    let recipe = RecipeArgs { recipe: Some(recipe.clone()), arch: arguments.arch };
+    let Some(recipe) = recipe else { return Ok((Vec::new(), Vec::new())) };
+    let recipe = RecipeArgs { recipe: Some(recipe.to_owned()), arch };
     let source = SourceArgs { mirror: Vec::new() };
     let prepared = prepare(&recipe, &source, (None, None), world).await?;
     Ok((prepared.plan.expectations, prepared.plan.probes))

@@ -21,7 +21,7 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
     let name = image.reference.whole();
     world.say("looking into the layers and running the probes");
     let inspection = check::image(&engine, &name, platform, plan.expectations.clone()).await?;
-    let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, verb.smoke.gpu, world).await?;
+    let outcomes = smoke::in_container(&engine, &name, platform, &plan.probes, &verb.smoke, world).await?;
     let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };
     let verdict = Verdict::judge(image.subject(), &evidence, &policy(verb));
     let mut report = image.report();

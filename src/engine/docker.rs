@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::http::{refused, within};
 use super::transport::{Transport, chain};
 use super::{
-    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
+    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, GpuOffer, ImageInfo, Login, Pushed,
     RunRequest, RunResult, Store,
 };
 use crate::oci::{Platform, Reference};
@@ -216,6 +216,16 @@ impl Engine for DockerEngine {
             data_root: info.docker_root_dir.unwrap_or_default(),
             memory: number(info.mem_total),
             processors: number(info.ncpu),
+            gpus: GpuOffer {
+                nvidia_runtime: info.runtimes.is_some_and(|runtimes| runtimes.contains_key("nvidia")),
+                cdi_spec_dirs: info.cdi_spec_dirs.unwrap_or_default(),
+                cdi_devices: info
+                    .discovered_devices
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|device| device.id)
+                    .collect(),
+            },
         })
     }
 

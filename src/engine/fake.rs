@@ -201,7 +201,7 @@ impl Engine for FakeEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Store;
+    use crate::engine::{GpuOffer, Store};
     use crate::oci::{Arch, Digest, Platform};
 
     fn fake() -> FakeEngine {
@@ -215,6 +215,7 @@ mod tests {
             data_root: String::new(),
             memory: 0,
             processors: 1,
+            gpus: GpuOffer::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Pushing: what is asked of the engine, what of the registry, and what the receipt says.
 
 use smp_image::engine::{
-    Asked, EngineError, EngineInfo, Event, FakeEngine, ImageInfo, Login, Pushed, Secret, Store,
+    Asked, EngineError, EngineInfo, Event, FakeEngine, GpuOffer, ImageInfo, Login, Pushed, Secret, Store,
 };
 use smp_image::oci::{Digest, Platform, Profile, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
@@ -48,6 +48,7 @@ pub(crate) fn engine() -> FakeEngine {
         data_root: "/".into(),
         memory: 1,
         processors: 1,
+            gpus: GpuOffer::default(),
     };
     FakeEngine::new(info)
         .with_image("docker.io/library/built:latest", image(id()))
