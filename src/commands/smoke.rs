@@ -104,8 +104,10 @@ async fn chosen(verb: &Smoke, world: &World) -> Result<Vec<Probe>, Failure> {
     if let Some(absent) = verb.probe.iter().find(|name| !has(name)) {
         let names: Vec<&str> = probes.iter().map(|probe| probe.name.name()).collect();
         let what = format!("no probe `{}` follows from what was said", absent.escape_debug());
-        return Err(Failure::said(Fault::Usage, what)
-            .hint(format!("these do: {}; --recipe says what the image must hold, and so what is tested", names.join(", "))));
+        return Err(Failure::said(Fault::Usage, what).hint(format!(
+            "these do: {}; --recipe says what the image must hold, and so what is tested",
+            names.join(", ")
+        )));
     }
     probes.retain(|probe| verb.probe.is_empty() || verb.probe.iter().any(|name| name == probe.name.name()));
     if probes.is_empty() {
@@ -145,7 +147,9 @@ impl From<HereError> for Failure {
     fn from(error: HereError) -> Self {
         let hint = match &error {
             HereError::Python { .. } => "--python FILE names the Python that has the packages",
-            HereError::Lost(_) | HereError::TooLong(_) => "run it again with --probe, to find the probe that does it",
+            HereError::Lost(_) | HereError::TooLong(_) => {
+                "run it again with --probe, to find the probe that does it"
+            }
         };
         Self::said(Fault::Machine, error.to_string()).hint(hint)
     }

@@ -14,8 +14,8 @@ use super::endpoint::Endpoint;
 use super::http::{refused, within};
 use super::transport::{Transport, chain};
 use super::{
-    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, GpuOffer, ImageInfo, Login, Pushed,
-    RunRequest, RunResult, Store,
+    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, GpuOffer, ImageInfo, Login,
+    Pushed, RunRequest, RunResult, Store,
 };
 use crate::oci::{Platform, Reference};
 

@@ -1,7 +1,7 @@
 //! What the finished image must hold.
 
-use super::compose::facts_of;
 use super::Expectation;
+use super::compose::facts_of;
 use crate::catalog::{Catalog, Packages};
 use crate::lock::{Lock, LockedComponent, Origin};
 use crate::recipe::Component;

@@ -45,7 +45,10 @@ pub(super) fn probes(lock: &Lock, catalog: &Catalog, target: &Target) -> Vec<Pro
         let efa: Vec<_> = target.instances.iter().filter(|instance| instance.efa > 0).collect();
         let direct = efa.iter().any(|instance| matches!(instance.rdma, Rdma::Read | Rdma::ReadWrite));
         let name = (fabric && !efa.is_empty()).then_some("efa");
-        add(ProbeName::NcclNetwork, json!({ "fabric": name, "direct": direct && efa.len() == target.instances.len() }));
+        add(
+            ProbeName::NcclNetwork,
+            json!({ "fabric": name, "direct": direct && efa.len() == target.instances.len() }),
+        );
     }
     for (name, input) in of_every_gpu(catalog) {
         add(name, input);
@@ -125,7 +128,9 @@ fn loaded(lock: &Lock, catalog: &Catalog) -> serde_json::Value {
     let components = [Component::Nccl, Component::Cudnn];
     let locked = || components.iter().filter_map(|&component| lock.component(component));
     let versions: serde_json::Map<_, _> = locked()
-        .filter_map(|locked| Some((locked.name.name().to_owned(), json!(locked.version.known()?.to_string()))))
+        .filter_map(|locked| {
+            Some((locked.name.name().to_owned(), json!(locked.version.known()?.to_string())))
+        })
         .collect();
     let distributions: serde_json::Map<_, _> = locked()
         .map(|locked| (locked.name.name().to_owned(), json!(expectation(locked, catalog).distributions)))
@@ -138,7 +143,8 @@ fn loaded(lock: &Lock, catalog: &Catalog) -> serde_json::Value {
 /// is left to its import: Transformer Engine's library needs NVRTC loaded before, which only its module does.
 fn libraries(lock: &Lock, catalog: &Catalog) -> Vec<String> {
     let mut found: Vec<(bool, String)> = Vec::new();
-    let by_name = |locked: &&LockedComponent| reachable(locked, catalog) && modules_of(locked, catalog).is_empty();
+    let by_name =
+        |locked: &&LockedComponent| reachable(locked, catalog) && modules_of(locked, catalog).is_empty();
     for locked in lock.components.iter().filter(by_name) {
         let driver = facts_of(locked, catalog).is_some_and(|facts| opens_driver(facts, locked));
         found.extend(expectation(locked, catalog).libraries.into_iter().map(|library| (driver, library)));

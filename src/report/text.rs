@@ -199,7 +199,8 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
         };
         let duration = took(Duration::try_from_secs_f64(outcome.took).unwrap_or_default());
         let word = style.paint(&format!("{word:<8}"), colour);
-        let mut said = wrapped(&format!("{said} ({duration})"), style.width.saturating_sub(34).max(40)).into_iter();
+        let mut said =
+            wrapped(&format!("{said} ({duration})"), style.width.saturating_sub(34).max(40)).into_iter();
         let first = said.next().unwrap_or_default();
         lines.push(format!("  {word} {:<22} {first}", outcome.probe.name()));
         lines.extend(said.map(|more| format!("{:34}{more}", "")));
@@ -223,7 +224,8 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
 fn tiers(outcomes: &[Outcome]) -> String {
     let mut said = Vec::new();
     for tier in 1..=4 {
-        let of_tier = || outcomes.iter().filter(|outcome| outcome.probe.tier() == tier).map(|outcome| &outcome.answer);
+        let of_tier =
+            || outcomes.iter().filter(|outcome| outcome.probe.tier() == tier).map(|outcome| &outcome.answer);
         if of_tier().next().is_none() {
             continue;
         }

@@ -33,11 +33,7 @@ pub enum HereError {
 /// Runs `probes` with `python` on this machine and returns an outcome for each, in their order.
 ///
 /// When this is dropped, the runner's standard input ends, at which it kills the probe that runs and ends itself.
-pub async fn run_here(
-    python: &Path,
-    probes: &[Probe],
-    options: &Options,
-) -> Result<Vec<Outcome>, HereError> {
+pub async fn run_here(python: &Path, probes: &[Probe], options: &Options) -> Result<Vec<Outcome>, HereError> {
     if probes.is_empty() {
         return Ok(Vec::new());
     }

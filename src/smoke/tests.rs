@@ -11,6 +11,8 @@ use super::*;
 use crate::engine::{BuildRequest, Built, EngineInfo, Events, ImageInfo, Login, Pushed};
 use crate::oci::{Arch, Reference};
 
+mod machines;
+
 /// Runs a "container" as a process of this machine.
 struct ThisMachine;
 

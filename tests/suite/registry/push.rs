@@ -48,7 +48,7 @@ pub(crate) fn engine() -> FakeEngine {
         data_root: "/".into(),
         memory: 1,
         processors: 1,
-            gpus: GpuOffer::default(),
+        gpus: GpuOffer::default(),
     };
     FakeEngine::new(info)
         .with_image("docker.io/library/built:latest", image(id()))
