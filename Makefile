@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WORKBENCH := workbench/workbench.sh
 SMP := target/release/smp-image
 
-.PHONY: help demo test suite live check golden lock bench deny clean-workbench
+.PHONY: help demo test suite live gpu check golden lock bench deny clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -22,6 +22,9 @@ live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo test --quiet --test live --no-run
 	@$(WORKBENCH) up engine20 engine26 engine26c registry registry-auth ecr tools base
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
+
+gpu: ## smoke tests and seeded faults on a machine with a GPU; IMAGE=… names an image with PyTorch
+	@tests/gpu/run.sh
 
 check: ## format, lints, licences and advisories, documentation
 	cargo fmt --check
@@ -42,6 +45,11 @@ lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@$(WORKBENCH) up tools
 	@cargo build --quiet
 	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
+
+catalog-drift: ## compare the catalogue with the package index of today; fails where they differ
+	@$(WORKBENCH) up tools
+	@cargo build --quiet
+	@eval "$$($(WORKBENCH) env)" && SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image catalog --drift
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
 	@python3 workbench/bench.py

@@ -104,5 +104,10 @@ def start_driver():
     return cuda, count
 
 
+def names(gpu, name):
+    """Tells whether every word of `gpu` (`A100 40GB`) is one of the name that the driver gives (`NVIDIA A100-SXM4-40GB`)."""
+    return set(gpu.split()) <= set(name.replace("-", " ").split())
+
+
 def stopped(error):
     failed(str(error), CAUSES.get(error.status, ""))

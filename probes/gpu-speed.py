@@ -1,5 +1,5 @@
 # Measures memory bandwidth and a bf16 matrix product against the GPU's data sheet; warns, never fails for being slow.
-# Input: {"sheets": [{"gpu": "NVIDIA H100 80GB", "memory": 3350, "bf16": 989}, ...], "fraction": 0.6}: GB/s and TFLOP/s
+# Input: {"sheets": [{"gpu": "H100", "memory": 3350, "bf16": 989}, ...], "fraction": 0.6}: GB/s and TFLOP/s
 
 import random
 
@@ -73,7 +73,7 @@ try:
     multiplied = matrix_speed() if capability >= (8, 0) else None
 except Stopped as error:
     stopped(error)
-sheets = [sheet for sheet in INPUT.get("sheets", []) if sheet["gpu"] in name]
+sheets = [sheet for sheet in INPUT.get("sheets", []) if names(sheet["gpu"], name)]
 sheet = max(sheets, key=lambda sheet: len(sheet["gpu"])) if sheets else {}
 said, warnings = [], []
 for what, measured, key, unit in (("memory", copied, "memory", "GB/s"), ("bf16 product", multiplied, "bf16", "TFLOP/s")):

@@ -19,7 +19,7 @@ elif any(way.startswith("SHM") for way in ways):
 cuda, _ = start_driver()
 name = cuda.name(cuda.enter(0)[0])
 for known in INPUT.get("known", []):
-    if known["gpu"] in name and known["gpus"] == count and children[0].speeds["all-reduce"] < known["bus"]:
+    if names(known["gpu"], name) and known["gpus"] == count and children[0].speeds["all-reduce"] < known["bus"]:
         warnings.append("all-reduce %.0f GB/s, %.0f GB/s is known for %d x %s (%s)" % (
             children[0].speeds["all-reduce"], known["bus"], count, known["gpu"], known["source"]))
 passed(said, warnings)

@@ -1,8 +1,12 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
@@ -29,6 +33,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -51,10 +59,14 @@ pub enum Verb {
     Recipes,
     /// Choose versions that fit together and pin them with checksums
     Lock(LockVerb),
+    /// Tell why a component has its version, and what keeps out the next newer one
+    Why(WhyVerb),
     /// Show stages, steps and what is expected of the image
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU
@@ -140,6 +152,26 @@ pub struct LockVerb {
     /// Write nothing; fail if the lock is missing or stale.
     #[arg(long)]
     pub check: bool,
+    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
+    #[arg(long)]
+    pub allow_unknown: bool,
+}
+
+/// `smp-image why`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  smp-image why nccl\n  smp-image why efa smp-2.8\n  smp-image why pytorch pytorch-te --format json"
+)]
+pub struct WhyVerb {
+    /// The component, such as `nccl`.
+    #[arg(value_name = "COMPONENT")]
+    pub component: Component,
+    /// The recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
+    #[arg(long)]
+    pub allow_unknown: bool,
 }
 
 /// `smp-image plan`

@@ -288,6 +288,12 @@ impl Lock {
         self.components.iter().find(|locked| locked.name == component)
     }
 
+    /// Returns the version of each component whose version is known.
+    pub fn versions(&self) -> std::collections::BTreeMap<Component, Version> {
+        let known = |locked: &LockedComponent| Some((locked.name, locked.version.known()?.clone()));
+        self.components.iter().filter_map(known).collect()
+    }
+
     /// Returns every Python requirement in the lock.
     pub fn requirements(&self) -> impl Iterator<Item = &PinnedRequirement> {
         let of_components =
@@ -332,8 +338,7 @@ impl PinnedRequirement {
 
     /// Returns the name of the package, without extras, as it is written.
     pub fn package(&self) -> &str {
-        let text = self.requirement.as_str();
-        text.split(['=', '[', ' ']).next().unwrap_or(text)
+        self.requirement.package()
     }
 }
 

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::catalog::Own;
 use crate::check::Inspection;
 use crate::engine::Built;
 use crate::oci::Digest;
@@ -11,6 +12,7 @@ use crate::registry::Receipt;
 use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
+pub mod facts;
 pub mod json;
 pub mod junit;
 pub mod progress;
@@ -33,6 +35,9 @@ pub struct Report {
     /// The recipe, where one was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// Facts of the user's that were used, and what they override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Own>,
     /// The image, where the report is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Subject>,

@@ -3,17 +3,35 @@
 //! [`select`] decides from facts alone and asks nobody. [`lock`] then asks the world for what facts cannot hold: the newest wheels
 //! that fit each other (through `uv`), checksums, the digest of the base image.
 
+mod conflict;
+mod explain;
+mod problem;
+mod question;
+mod repair;
+mod review;
+mod rules;
 mod select;
+mod solve;
+mod solved;
+#[cfg(test)]
+mod solver_tests;
 pub mod upstream;
+mod why;
 
 use crate::catalog::Catalog;
 use crate::lock::{
     Artefact, Conda, Lock, LockedComponent, LockedImage, Origin, Pin, PinnedRequirement, RecipeId,
 };
 use crate::oci::Platform;
-use crate::recipe::{Component, Recipe, RecipeError, Requirement, Source, Version};
+use crate::recipe::{Component, Recipe, RecipeError, Requirement, Source, Version, package_name};
 
+pub use explain::NoFit;
+pub use question::Wishes;
+pub use review::review;
 pub use select::{Choice, Selection, select};
+pub use why::{Ground, Newer, Why, why};
+
+use solved::Solved;
 
 use upstream::{PythonQuestion, Upstream, UpstreamError};
 
@@ -24,10 +42,14 @@ pub enum ResolveError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recipe(RecipeError),
+    /// Something is asked for that no choice of versions could mend.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Impossible(RecipeError),
     /// No versions fit.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    NoFit(RecipeError),
+    NoFit(Box<NoFit>),
     /// The world could not be asked.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -42,9 +64,10 @@ pub async fn lock(
     recipe: &Recipe,
     platform: Platform,
     catalog: &Catalog,
+    wishes: &Wishes,
     upstream: &dyn Upstream,
 ) -> Result<Lock, ResolveError> {
-    let selection = select(source, recipe, catalog)?;
+    let selection = select(source, recipe, catalog, wishes)?;
     let wheels = match selection.python_question(recipe, platform) {
         Some(question) => upstream.python(&question).await?,
         None => Vec::new(),
@@ -136,7 +159,8 @@ async fn lock_component(
     upstream: &dyn Upstream,
     taken: &mut Vec<String>,
 ) -> Result<LockedComponent, ResolveError> {
-    let find = |name: &String| wheels.iter().find(|pinned| same_package(pinned.package(), name));
+    let find =
+        |name: &String| wheels.iter().find(|pinned| package_name(pinned.package()) == package_name(name));
     let own: Vec<PinnedRequirement> = choice.wheels.iter().filter_map(find).cloned().collect();
     taken.extend(own.iter().map(|pinned| pinned.package().to_owned()));
     let leader = choice.leader.as_ref().and_then(find).and_then(PinnedRequirement::version);
@@ -151,7 +175,8 @@ async fn lock_component(
     }
     let version = match (version, choice.leader.as_ref()) {
         (Pin::Unresolved(reason), Some(leader)) => {
-            let compiled = sdists.iter().find(|pinned| same_package(pinned.package(), leader));
+            let compiled =
+                sdists.iter().find(|pinned| package_name(pinned.package()) == package_name(leader));
             compiled.and_then(PinnedRequirement::version).map_or(Pin::Unresolved(reason), Pin::Known)
         }
         (version, _) => version,
@@ -185,12 +210,6 @@ async fn lock_sdist(
         None => choice.range.admits(version),
     };
     Ok(upstream.sdist(package, &admits).await?)
-}
-
-/// Returns whether two names mean the same package: `-`, `_`, `.` and case do not count (PEP 503).
-fn same_package(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
-    plain(a) == plain(b)
 }
 
 impl Selection {

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::inventory::{Installed, Inventory, normalise};
+use super::inventory::{Installed, Inventory};
 use super::rules::Image;
 use crate::lock::Origin;
 use crate::plan::Expectation;
-use crate::recipe::{Component, Version};
+use crate::recipe::{Component, Version, package_name};
 
 /// A declared component and what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -81,7 +81,7 @@ fn leading<'a>(expectation: &Expectation, seen: &'a [Sighting]) -> Option<&'a Si
         seen.iter().find(|sighting| {
             kinds.contains(&sighting.evidence)
                 && sighting.version.is_some()
-                && normalise(&sighting.name) == normalise(name)
+                && package_name(&sighting.name) == package_name(name)
         })
     };
     let kind = |wanted: Evidence| {
@@ -135,7 +135,7 @@ fn packages(inventory: &Inventory, expectation: &Expectation, seen: &mut Vec<Sig
         }
     };
     for name in &expectation.distributions {
-        take(Evidence::PythonMetadata, name, inventory.python.get(&normalise(name)));
+        take(Evidence::PythonMetadata, name, inventory.python.get(&package_name(name)));
         take(Evidence::Conda, name, inventory.conda.get(name));
     }
     for name in &expectation.packages {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::root::Root;
+use crate::recipe::package_name;
 
 /// What is installed.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ impl Inventory {
         let at = |version: &str| Installed { version: version.to_owned(), path: format!("/{path}") };
         if path.ends_with("/METADATA") || path.ends_with("/PKG-INFO") {
             if let (Some(name), Some(version)) = (field(text, "Name"), field(text, "Version")) {
-                self.python.entry(normalise(name)).or_default().push(at(version));
+                self.python.entry(package_name(name)).or_default().push(at(version));
             }
         } else if path.starts_with("var/lib/dpkg/") {
             for record in text.split("\n\n") {
@@ -132,19 +133,6 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
 }
 
-/// Returns the name as PEP 503 compares names: lower case, runs of `-`, `_` and `.` as one `-`.
-pub(crate) fn normalise(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            c => normal.extend(c.to_lowercase()),
-        }
-    }
-    normal
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,11 +153,6 @@ mod tests {
         let mut inventory = Inventory::default();
         inventory.take_name("opt/conda/conda-meta/pytorch-cuda-12.4-h3fd98bf_7.json");
         assert_eq!(inventory.conda["pytorch-cuda"][0].version, "12.4");
-    }
-
-    #[test]
-    fn python_names_are_compared_as_pep_503_does() {
-        assert_eq!(normalise("Transformer__Engine.cu12"), "transformer-engine-cu12");
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Image {
         let mut report = output::about(self.subject());
         report.recipe = Some(self.prepared.plan.recipe.to_string());
         report.build = Some(self.building.clone());
+        report.catalog = self.prepared.said_of_facts();
         report
     }
 }

@@ -2,6 +2,7 @@
 
 use super::prepare::prepare;
 use super::{docker, output};
+use crate::catalog::Own;
 use crate::check::{self, CheckError, Severity};
 use crate::cli::{Check, Cli, RecipeArgs, SourceArgs};
 use crate::commands::World;
@@ -14,11 +15,13 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
     let platform = Platform { arch: verb.image.arch };
     let engine = docker::connect(&verb.image.engine, world)?;
     let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let (expectations, _) = expected(verb.image.recipe.as_deref(), verb.image.arch, world).await?;
+    let Expected { expectations, own, .. } =
+        expected(verb.image.recipe.as_deref(), verb.image.arch, world).await?;
     let inspection = check::image(&engine, &verb.image.image, platform, expectations).await?;
     let errors = inspection.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
     report.inspection = Some(inspection);
+    report.catalog = own;
     output::print(&report, cli, world)?;
     match errors {
         0 => Ok(()),
@@ -27,17 +30,25 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
     }
 }
 
+/// What a recipe asks of an image.
+#[derive(Default)]
+pub(super) struct Expected {
+    /// What the image must hold.
+    pub(super) expectations: Vec<Expectation>,
+    /// How to test it.
+    pub(super) probes: Vec<Probe>,
+    /// What files of the user's did to the facts that were used.
+    pub(super) own: Option<Own>,
+}
+
 /// Returns what the recipe says that the image must hold, and how to test it; without a recipe nothing is expected.
-pub(super) async fn expected(
-    recipe: Option<&str>,
-    arch: Arch,
-    world: &World,
-) -> Result<(Vec<Expectation>, Vec<Probe>), Failure> {
-    let Some(recipe) = recipe else { return Ok((Vec::new(), Vec::new())) };
+pub(super) async fn expected(recipe: Option<&str>, arch: Arch, world: &World) -> Result<Expected, Failure> {
+    let Some(recipe) = recipe else { return Ok(Expected::default()) };
     let recipe = RecipeArgs { recipe: Some(recipe.to_owned()), arch };
     let source = SourceArgs { mirror: Vec::new() };
     let prepared = prepare(&recipe, &source, (None, None), world).await?;
-    Ok((prepared.plan.expectations, prepared.plan.probes))
+    let own = prepared.said_of_facts();
+    Ok(Expected { expectations: prepared.plan.expectations, probes: prepared.plan.probes, own })
 }
 
 impl From<CheckError> for Failure {

@@ -183,7 +183,10 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
 
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
-        Self::said(Fault::Defect, error.to_string())
+        match error {
+            CatalogError::Own(report) => Self::new(Fault::Input, report),
+            CatalogError::BuiltIn(report) => Self::new(Fault::Defect, report),
+        }
     }
 }
 
@@ -191,7 +194,8 @@ impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Recipe(error) => Self::new(Fault::Input, error),
-            ResolveError::NoFit(error) => Self::new(Fault::NoFit, error),
+            ResolveError::Impossible(error) => Self::new(Fault::NoFit, error),
+            ResolveError::NoFit(error) => Self::new(Fault::NoFit, *error),
             ResolveError::Upstream(error) => Self::from(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{Mirror, Options};
 use crate::registry::distribution::{Distribution, Limits, RegistryError};
 use crate::resolve::{
-    self,
+    self, Wishes,
     upstream::network::{Images, Network},
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
     if verb.check {
         return check(&workpiece, platform, cli, world);
     }
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let lock = make(&workpiece, platform, &catalog, world, &workshop::mirrors(&verb.source)?).await?;
     let text = lock.to_text();
     match workpiece.lock_path(platform) {
@@ -109,10 +109,11 @@ async fn make(
 ) -> Result<Lock, Failure> {
     let images = RegistryImages { world, mirrors: mirrors.to_vec() };
     let upstream = network(catalog, world, &images);
-    Ok(resolve::lock(&workpiece.source, &workpiece.recipe, platform, catalog, &upstream).await?)
+    Ok(resolve::lock(&workpiece.source, &workpiece.recipe, platform, catalog, &Wishes::default(), &upstream)
+        .await?)
 }
 
-fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {
+pub(super) fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {
     let index =
         ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"].into_iter().find_map(|name| world.var(name));
     let index = index.unwrap_or(catalog.python_index.as_str());
@@ -122,9 +123,16 @@ fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Netw
 }
 
 /// Asks registries for digests, with the user's logins.
-struct RegistryImages<'a> {
+pub(super) struct RegistryImages<'a> {
     world: &'a World,
     mirrors: Vec<Mirror>,
+}
+
+impl<'a> RegistryImages<'a> {
+    /// Returns what asks registries themselves, no mirrors.
+    pub(super) fn new(world: &'a World) -> Self {
+        Self { world, mirrors: Vec::new() }
+    }
 }
 
 #[async_trait]

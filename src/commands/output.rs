@@ -21,6 +21,7 @@ fn empty() -> Report {
         format: report::FORMAT,
         tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: None,
+        catalog: None,
         image: None,
         machine: None,
         build: None,

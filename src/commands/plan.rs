@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -12,12 +12,25 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
     let memory = (Some(verb.memory << 30), None);
     let prepared = prepare(&verb.recipe, &verb.source, memory, world).await?;
     let text = match cli.format {
-        Format::Json => serde_json::to_string_pretty(&prepared.plan)
+        Format::Json => json(&prepared)
             .map(|json| format!("{json}\n"))
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
-        Format::Text | Format::Junit => told(&prepared.plan),
+        Format::Text | Format::Junit => prepared
+            .own
+            .sentences()
+            .iter()
+            .fold(told(&prepared.plan), |text, said| format!("{text}note: {said}\n")),
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
+}
+
+/// Returns the plan as JSON, with `own_facts` beside it where facts of the user's were used.
+fn json(prepared: &Prepared) -> serde_json::Result<String> {
+    let mut document = serde_json::to_value(&prepared.plan)?;
+    if let (false, Some(fields)) = (prepared.own.is_empty(), document.as_object_mut()) {
+        fields.insert("own_facts".to_owned(), serde_json::to_value(&prepared.own)?);
+    }
+    serde_json::to_string_pretty(&document)
 }
 
 fn told(plan: &Plan) -> String {

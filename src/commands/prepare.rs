@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use super::lock;
 use super::workshop::{self, Workpiece};
-use crate::catalog::Catalog;
+use crate::catalog::Own;
 use crate::cli::{LockArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -28,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) lock: Lock,
     /// The plan.
     pub(super) plan: Plan,
+    /// What files of the user's did to the facts that were used.
+    pub(super) own: Own,
 }
 
 /// How far the lock may be brought up to date.
@@ -91,14 +93,14 @@ impl Draft {
         world: &World,
     ) -> Result<Prepared, Failure> {
         let Self { workpiece, lock, platform, mirrors, asking } = self;
-        let catalog = Catalog::embedded()?;
+        let catalog = super::catalog::load(world)?;
         let lock = match lock {
             Some(lock) if asking == Asking::Forbidden => lock,
             lock => lock::for_build(lock, &workpiece, platform, &catalog, world, &mirrors).await?,
         };
         let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
         let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
-        Ok(Prepared { workpiece, lock, plan })
+        Ok(Prepared { workpiece, lock, plan, own: catalog.own().clone() })
     }
 }
 
@@ -113,6 +115,11 @@ pub(super) async fn prepare(
 }
 
 impl Prepared {
+    /// Returns what a report must say of the facts that were used: something only where there were facts of the user's.
+    pub(super) fn said_of_facts(&self) -> Option<Own> {
+        (!self.own.is_empty()).then(|| self.own.clone())
+    }
+
     /// Returns the Dockerfile for `builder`.
     pub(super) fn dockerfile(&self, builder: Builder) -> Result<String, Failure> {
         render::render(&self.plan, builder).map_err(|error| Failure::said(Fault::Defect, error.to_string()))

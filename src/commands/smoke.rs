@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::expected;
+use super::check::{Expected, expected};
 use super::{docker, output};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Own};
 use crate::cli::{Cli, Smoke, SmokeArgs, TierArg};
 use crate::commands::World;
 use crate::engine::DockerEngine;
@@ -35,18 +35,19 @@ async fn of_image(name: &str, verb: &Smoke, world: &World) -> Result<Report, Fai
     let platform = Platform { arch: verb.arch };
     let engine = docker::connect(&verb.engine, world)?;
     let image = docker::image(&engine, name, platform).await?;
-    let probes = chosen(verb, world).await?;
+    let (probes, own) = chosen(verb, world).await?;
     let options = options(&verb.smoke, &engine, world).await?;
     let options = Options { gpu_promised: promises_gpu(verb), ..options };
     let outcomes = smoke::run(&engine, name, platform, &probes, &options).await?;
     let mut report = output::about(Subject { reference: name.to_owned(), id: image.id, platform });
     report.probes = Some(outcomes);
+    report.catalog = own;
     Ok(report)
 }
 
 async fn of_this_machine(verb: &Smoke, world: &World) -> Result<Report, Failure> {
     let python = python(verb, world)?;
-    let probes = chosen(verb, world).await?;
+    let (probes, own) = chosen(verb, world).await?;
     let mut report = output::about_machine(Machine {
         host: host_name(world).unwrap_or_else(|| "this machine".to_owned()),
         python: python.display().to_string(),
@@ -59,6 +60,7 @@ async fn of_this_machine(verb: &Smoke, world: &World) -> Result<Report, Failure>
         ..Options::default()
     };
     report.probes = Some(smoke::run_here(&python, &probes, &options).await?);
+    report.catalog = own;
     Ok(report)
 }
 
@@ -92,10 +94,15 @@ fn promises_gpu(verb: &Smoke) -> bool {
 }
 
 /// Returns the probes that were asked for.
-async fn chosen(verb: &Smoke, world: &World) -> Result<Vec<Probe>, Failure> {
-    let mut probes = match &verb.recipe {
-        Some(recipe) => expected(Some(recipe), verb.arch, world).await?.1,
-        None => Probe::of_any_image(&Catalog::embedded()?),
+///
+/// With them comes what files of the user's did to the facts that they rest on.
+async fn chosen(verb: &Smoke, world: &World) -> Result<(Vec<Probe>, Option<Own>), Failure> {
+    let (mut probes, own) = match &verb.recipe {
+        Some(recipe) => {
+            let Expected { probes, own, .. } = expected(Some(recipe), verb.arch, world).await?;
+            (probes, own)
+        }
+        None => (Probe::of_any_image(&Catalog::embedded()?), None),
     };
     let all_tiers = verb.tier.is_empty() || verb.tier.contains(&TierArg::Auto);
     let of_tier = |probe: &Probe| verb.tier.iter().any(|tier| number(*tier) == Some(probe.tier()));
@@ -114,7 +121,7 @@ async fn chosen(verb: &Smoke, world: &World) -> Result<Vec<Probe>, Failure> {
         return Err(Failure::said(Fault::Usage, "no probe follows from what was said")
             .hint("--recipe says what the image must hold, and so what is tested"));
     }
-    Ok(probes)
+    Ok((probes, own))
 }
 
 fn number(tier: TierArg) -> Option<u8> {

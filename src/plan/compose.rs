@@ -309,7 +309,8 @@ impl Composer<'_> {
             env.insert("NVIDIA_VISIBLE_DEVICES".parse::<EnvName>()?, "all".parse()?);
             env.insert("NVIDIA_DRIVER_CAPABILITIES".parse()?, "compute,utility".parse()?);
         }
-        env.extend(self.recipe.image.env.clone());
+        let own = self.recipe.image.env.iter();
+        env.extend(own.map(|(name, value)| (name.clone(), value.get_ref().clone())));
         Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
     }
 }

@@ -99,7 +99,7 @@ fn asks_nothing(probe: &Probe) -> bool {
 
 /// Returns the probes of the GPUs themselves, which ask nothing of the image.
 fn of_every_gpu(catalog: &Catalog) -> Vec<(ProbeName, serde_json::Value)> {
-    let sheet = |sheet: &crate::catalog::DataSheet| json!({ "gpu": sheet.name, "memory": sheet.memory, "bf16": sheet.bf16 });
+    let sheet = |sheet: &crate::catalog::Gpu| json!({ "gpu": sheet.name, "memory": sheet.memory_bandwidth, "bf16": sheet.bf16_tflops });
     let sheets: Vec<_> = catalog.gpus.iter().map(sheet).collect();
     vec![
         (ProbeName::GpuContext, json!({})),

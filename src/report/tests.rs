@@ -100,6 +100,7 @@ fn released() -> Report {
         format: FORMAT,
         tool: "smp-image 0.1.0".to_owned(),
         recipe: Some("quickstart".to_owned()),
+        catalog: None,
         image: Some(Subject {
             reference: "smpv2:quickstart".to_owned(),
             id: Digest::of("id"),
@@ -180,6 +181,7 @@ fn refused() -> Report {
     };
     Report {
         recipe: None,
+        catalog: None,
         build: Some(Building::Unchanged),
         push: None,
         inspection: Some(inspection(vec![error, unknown, warning])),

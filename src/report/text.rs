@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plain::{bytes, line, short, took, wrapped};
 use super::{Building, Judgement, Report};
+use crate::catalog::Own;
 use crate::check::{ComponentSeen, Inspection, Severity};
 use crate::engine::Built;
 use crate::oci::Profile;
@@ -71,6 +72,8 @@ fn heading(report: &Report) -> String {
         lines.push(format!("           {}", line(&machine.python)));
     }
     lines.extend(report.recipe.iter().map(|recipe| format!("Recipe     {}", line(recipe))));
+    let own = report.catalog.iter().flat_map(Own::sentences);
+    lines.extend(own.map(|said| format!("Facts      {}", line(&said))));
     lines.extend(report.build.iter().map(built));
     lines.extend(report.inspection.iter().map(looked_at));
     paragraph(&lines)

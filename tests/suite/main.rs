@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod catalog;
+mod catalog_texts;
 mod command;
 mod dockerfiles;
 mod errors;
@@ -16,4 +18,5 @@ mod plan;
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
 mod templates;

@@ -8,7 +8,7 @@ use smp_image::lock::{Freshness, Lock, Origin, Pin, PinnedRequirement};
 use smp_image::oci::{Digest, Platform, Reference};
 use smp_image::recipe::{ArtefactUrl, Component, Recipe, Source, Version, builtin};
 use smp_image::resolve::upstream::{PythonQuestion, Upstream, UpstreamError};
-use smp_image::resolve::{self, ResolveError};
+use smp_image::resolve::{self, ResolveError, Wishes};
 
 /// A fake of the package index and of registries: knows one version of everything, or no registry at all.
 #[derive(Default)]
@@ -45,8 +45,10 @@ impl Upstream for FakeUpstream {
         package: &str,
         admits: &(dyn for<'v> Fn(&'v Version) -> bool + Sync),
     ) -> Result<PinnedRequirement, UpstreamError> {
-        for version in ["7.7.7", "2.5.8", "1.10.0"] {
-            if admits(&version.parse().unwrap()) {
+        let catalog = Catalog::embedded().unwrap();
+        let compiled = [Component::TransformerEngine, Component::FlashAttn];
+        for version in compiled.into_iter().flat_map(|component| catalog.versions(component)) {
+            if admits(&version) {
                 return Ok(pinned(&format!("{package}=={version}"), true));
             }
         }
@@ -74,7 +76,7 @@ fn lock(source: &Source, upstream: &FakeUpstream) -> Result<Lock, ResolveError> 
     let recipe = Recipe::parse(source).unwrap();
     let catalog = Catalog::embedded().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, upstream))
+    runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, &Wishes::default(), upstream))
 }
 
 fn of_builtin(name: &str) -> Source {

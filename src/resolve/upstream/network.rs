@@ -11,7 +11,7 @@ use sha2::Digest as _;
 use super::{PythonQuestion, Upstream, UpstreamError};
 use crate::lock::PinnedRequirement;
 use crate::oci::{Digest, Platform, Reference};
-use crate::recipe::{ArtefactUrl, Version};
+use crate::recipe::{ArtefactUrl, Version, package_name};
 
 /// How long an index or a server may be silent.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -32,6 +32,22 @@ pub struct Network<'a> {
     pub images: &'a dyn Images,
 }
 
+impl Network<'_> {
+    /// Returns the names of the files that the package index has of `package`, without yanked ones.
+    pub async fn files(&self, package: &str) -> Result<Vec<String>, UpstreamError> {
+        let page = page(package, &self.index_page(package).await?)?;
+        Ok(page.files.into_iter().filter(|file| !file.is_yanked()).map(|file| file.filename).collect())
+    }
+
+    /// Returns the index's page of `package` in its JSON form.
+    async fn index_page(&self, package: &str) -> Result<String, UpstreamError> {
+        let url = format!("{}{package}/", self.index);
+        let what = format!("the package index for {package}");
+        let body = get(&url, &what, Some("application/vnd.pypi.simple.v1+json")).await?;
+        body.text().await.map_err(|error| unreachable(&what, &error))
+    }
+}
+
 #[async_trait]
 impl Upstream for Network<'_> {
     async fn python(&self, question: &PythonQuestion) -> Result<Vec<PinnedRequirement>, UpstreamError> {
@@ -44,11 +60,7 @@ impl Upstream for Network<'_> {
         package: &str,
         admits: &(dyn for<'v> Fn(&'v Version) -> bool + Sync),
     ) -> Result<PinnedRequirement, UpstreamError> {
-        let url = format!("{}{package}/", self.index);
-        let what = format!("the package index for {package}");
-        let body = get(&url, &what, Some("application/vnd.pypi.simple.v1+json")).await?;
-        let text = body.text().await.map_err(|error| unreachable(&what, &error))?;
-        newest_sdist(package, &text, admits)
+        newest_sdist(package, &self.index_page(package).await?, admits)
     }
 
     async fn image_digest(&self, image: &Reference, platform: Platform) -> Result<Digest, UpstreamError> {
@@ -123,18 +135,30 @@ struct IndexFile {
     yanked: serde_json::Value,
 }
 
+impl IndexFile {
+    fn is_yanked(&self) -> bool {
+        !matches!(self.yanked, serde_json::Value::Null | serde_json::Value::Bool(false))
+    }
+}
+
+fn nonsense(package: &str, reason: String) -> UpstreamError {
+    UpstreamError::Nonsense { what: format!("the package index for {package}"), reason }
+}
+
+fn page(package: &str, text: &str) -> Result<IndexPage, UpstreamError> {
+    serde_json::from_str(text).map_err(|error| nonsense(package, error.to_string()))
+}
+
 fn newest_sdist(
     package: &str,
-    page: &str,
+    text: &str,
     admits: &(dyn for<'v> Fn(&'v Version) -> bool + Sync),
 ) -> Result<PinnedRequirement, UpstreamError> {
-    let nonsense =
-        |reason: String| UpstreamError::Nonsense { what: format!("the package index for {package}"), reason };
-    let page: IndexPage = serde_json::from_str(page).map_err(|error| nonsense(error.to_string()))?;
-    let mut sdists: Vec<(Version, IndexFile)> = page
+    let nonsense = |reason: String| nonsense(package, reason);
+    let mut sdists: Vec<(Version, IndexFile)> = page(package, text)?
         .files
         .into_iter()
-        .filter(|file| matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)))
+        .filter(|file| !file.is_yanked())
         .filter_map(|file| Some((sdist_version(package, &file.filename)?, file)))
         .collect();
     sdists.sort_by(|a, b| b.0.cmp(&a.0));
@@ -156,7 +180,7 @@ fn newest_sdist(
 fn sdist_version(package: &str, filename: &str) -> Option<Version> {
     let stem = filename.strip_suffix(".tar.gz")?;
     let (name, version) = stem.rsplit_once('-')?;
-    if name.replace(['_', '.'], "-").eq_ignore_ascii_case(package) { version.parse().ok() } else { None }
+    if package_name(name) == package_name(package) { version.parse().ok() } else { None }
 }
 
 #[cfg(test)]
