@@ -63,7 +63,7 @@ pub(super) async fn gpus(asked: GpuArg, engine: &DockerEngine, world: &World) ->
     }
     // An engine that does not list the devices of the interface uses the files of its folders nevertheless.
     let folders = offer.cdi_spec_dirs.iter().map(|folder| world.path(folder));
-    if folders.flat_map(specifications).any(|text| text.contains(CDI_KIND)) {
+    if folders.flat_map(|folder| specifications(&folder)).any(|text| text.contains(CDI_KIND)) {
         return Ok(all_through_cdi());
     }
     // The runtime is installed on machines without a GPU too.
@@ -94,7 +94,7 @@ fn is_local(endpoint: &str) -> bool {
 }
 
 /// Returns the texts of the specifications of the Container Device Interface in a folder.
-fn specifications(folder: PathBuf) -> Vec<String> {
+fn specifications(folder: &std::path::Path) -> Vec<String> {
     let Ok(entries) = folder.read_dir() else { return Vec::new() };
     entries
         .filter_map(|entry| {
