@@ -109,8 +109,7 @@ async fn with_a_fake_gpu(image: &str) -> Vec<String> {
         limit: Duration::from_secs(30),
         ..Options::default()
     };
-    let probes =
-        [probe(ProbeName::GpuContext, json!({}), true), probe(ProbeName::GpuPeers, json!({}), true)];
+    let probes = [probe(ProbeName::GpuContext, json!({}), true), probe(ProbeName::GpuPeers, json!({}), true)];
     let outcomes = smoke::run(&Which::Containerd.connect(), image, AMD64, &probes, &options).await;
     std::fs::remove_file(&file).unwrap();
     outcomes.unwrap().iter().map(|outcome| outcome.answer.to_string()).collect()

@@ -178,6 +178,17 @@ fn a_rank_that_crashes_or_has_too_little_shared_memory_is_told_by_its_cause() {
 }
 
 #[test]
+fn where_nccl_is_missing_its_ranks_fail_if_it_was_expected_and_are_skipped_if_not() {
+    let (folder, options) = machine("");
+    std::fs::remove_file(folder.path().join("libnccl.so.2")).unwrap();
+    let ask =
+        [true, false].map(|expected| probe(ProbeName::NcclCollectives, json!({ "expected": expected })));
+    let found = answers(&ask, &options);
+    assert!(failure(&found[0]).0.contains("libnccl.so.2: cannot open shared object file"), "{:?}", found[0]);
+    assert_eq!(found[1].to_string(), "skipped: NCCL is not in the image");
+}
+
+#[test]
 fn nodes_that_never_meet_say_which_one_is_missing_and_one_node_alone_skips() {
     let (_folder, mut options) = machine("hang");
     let ask = [probe(ProbeName::NcclNetwork, json!({ "fabric": "efa" }))];
