@@ -44,7 +44,7 @@ golden: ## write the generated files anew, then show what changed
 lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@$(WORKBENCH) up tools
 	@cargo build --quiet
-	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
+	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe" --upgrade; done
 
 catalog-drift: ## compare the catalogue with the package index of today; fails where they differ
 	@$(WORKBENCH) up tools

@@ -2,16 +2,21 @@
 //!
 //! A file of the user's adds facts or overrides them; what was overridden is remembered and told wherever the facts are used.
 
+mod apt;
+mod builds;
 mod check;
 mod drift;
 mod error;
 mod facts;
 mod merge;
+mod nccl_log;
 mod overlay;
 mod row;
 mod tables;
 mod walk;
 
+pub use apt::{Apt, AptArchive};
+pub use builds::{Compile, Minutes};
 pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{
@@ -20,6 +25,7 @@ pub use facts::{
     OsSupport, Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
     TransformerEngineRelease,
 };
+pub use nccl_log::{LogEvent, LogLine, NcclLog, Symptom, SymptomSeverity};
 pub use overlay::{Addition, Change, Override, Own, OwnFile, shown};
 pub use tables::{Catalog, TABLES};
 pub use walk::FactRef;
@@ -38,6 +44,8 @@ const FILES: &[(&str, &str)] = &[
     ("images.toml", include_str!("../catalog/images.toml")),
     ("packages.toml", include_str!("../catalog/packages.toml")),
     ("archives.toml", include_str!("../catalog/archives.toml")),
+    ("apt.toml", include_str!("../catalog/apt.toml")),
+    ("builds.toml", include_str!("../catalog/builds.toml")),
     ("releases.toml", include_str!("../catalog/releases.toml")),
     ("pytorch.toml", include_str!("../catalog/pytorch.toml")),
     ("abi.toml", include_str!("../catalog/abi.toml")),

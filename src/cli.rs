@@ -1,8 +1,13 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
 mod catalog;
+mod cluster;
+mod job;
+mod push;
 
 use std::path::PathBuf;
+
+mod locking;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -13,6 +18,10 @@ use crate::recipe::Component;
 
 mod smoke;
 
+pub use cluster::{ClusterArgs, Place};
+pub use job::{Job, JobKind, RendezvousArg};
+pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
+pub use push::{Push, PushArgs};
 pub use smoke::{GpuArg, Smoke, SmokeArgs, TierArg};
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 a defect of smp-image · 2 usage · 3 recipe or lock invalid or stale · 4 no versions fit · 5 build failed · \
@@ -71,8 +80,10 @@ pub enum Verb {
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
-    /// Run the probes in a container of an image, or on this machine
-    Smoke(Smoke),
+    /// Run the probes in a container of an image, on this machine or on a cluster, or judge the log of a job
+    Smoke(Box<Smoke>),
+    /// Write the manifest of a training job, right for the instances
+    Job(Job),
     /// Push an image to Amazon ECR or any registry
     Push(Push),
     /// Build, check, smoke-test and, only if all passed, push
@@ -135,58 +146,6 @@ pub struct EngineArgs {
     /// A Docker context.
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub context: Option<String>,
-}
-
-/// `smp-image lock`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image lock\n  smp-image lock recipes/llama.toml\n  smp-image lock --check"
-)]
-pub struct LockVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Write nothing; fail if the lock is missing or stale.
-    #[arg(long)]
-    pub check: bool,
-    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
-    #[arg(long)]
-    pub allow_unknown: bool,
-}
-
-/// `smp-image why`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image why nccl\n  smp-image why efa smp-2.8\n  smp-image why pytorch pytorch-te --format json"
-)]
-pub struct WhyVerb {
-    /// The component, such as `nccl`.
-    #[arg(value_name = "COMPONENT")]
-    pub component: Component,
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
-    #[arg(long)]
-    pub allow_unknown: bool,
-}
-
-/// `smp-image plan`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json")]
-pub struct PlanVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Memory of the builder in GiB, from which follows how many compilers run at once.
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
-    pub memory: u64,
 }
 
 /// `smp-image render`
@@ -261,10 +220,7 @@ pub struct Build {
 
 /// What to test an image against.
 #[derive(Debug, Clone, Args)]
-pub struct ImageArgs {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
+pub struct AgainstArgs {
     /// The recipe that says what the image must hold; without it only what needs no recipe is looked at.
     #[arg(long, value_name = "RECIPE")]
     pub recipe: Option<String>,
@@ -282,51 +238,12 @@ pub struct ImageArgs {
     after_help = "Examples:\n  smp-image check smp-image/quickstart --recipe quickstart\n  smp-image check IMAGE --format junit"
 )]
 pub struct Check {
-    /// The image.
-    #[command(flatten)]
-    pub image: ImageArgs,
-}
-
-/// Where to push.
-#[derive(Debug, Clone, Args)]
-pub struct PushArgs {
-    /// Registry, repository and tag; a bare repository is one in the Amazon ECR of your account and region.
-    #[arg(long, value_name = "REFERENCE")]
-    pub to: Option<String>,
-    /// Create the ECR repository if it is absent.
-    #[arg(long)]
-    pub create_repository: bool,
-    /// With --create-repository: scan images for vulnerabilities when they are pushed.
-    #[arg(long, requires = "create_repository")]
-    pub scan_on_push: bool,
-    /// With --create-repository: a tag, once pushed, cannot be moved.
-    #[arg(long, requires = "create_repository")]
-    pub immutable_tags: bool,
-    /// The AWS region, where neither --to nor the AWS configuration names one.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// Push to this host in place of the ECR host (a proxy in front of ECR; the tests' stand-in for it).
-    #[arg(long, value_name = "HOST", env = "SMP_IMAGE_ECR_HOST", hide = true)]
-    pub ecr_host: Option<String>,
-}
-
-/// `smp-image push`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image push smp-image/quickstart --to smpv2 --create-repository\n  \
-                        smp-image push smp-image/quickstart --to registry.example/team/smpv2:1")]
-pub struct Push {
     /// A name or ID of an image in the engine.
     #[arg(value_name = "IMAGE")]
     pub image: String,
-    /// For whom.
-    #[arg(long = "for", value_name = "PROFILE", value_enum, default_value_t = Profile::Oci)]
-    pub profile: Profile,
-    /// Where.
+    /// Against what.
     #[command(flatten)]
-    pub push: PushArgs,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub against: AgainstArgs,
 }
 
 /// `smp-image release`

@@ -3,12 +3,16 @@
 mod build;
 mod catalog;
 mod check;
+mod cluster;
 mod docker;
 mod drift;
 mod failure;
+mod grade;
+mod job;
 mod lock;
 mod new;
 mod output;
+mod outside;
 mod plan;
 mod prepare;
 mod progress;
@@ -129,6 +133,7 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         Verb::Build(verb) => build::run(verb, cli, world).await,
         Verb::Check(verb) => check::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
+        Verb::Job(verb) => job::run(verb, cli, world),
         Verb::Push(verb) => push::run(verb, cli, world).await,
         Verb::Release(verb) => Box::pin(release::run(verb, cli, world)).await,
     }

@@ -3,15 +3,19 @@
 mod compile;
 mod compose;
 mod error;
+mod estimate;
 mod expect;
 mod image;
 mod options;
+mod pinned;
 mod policy;
 mod probes;
 mod python;
 mod stage;
 mod steps;
 mod target;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +25,13 @@ use crate::oci::Digest;
 use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
+pub use estimate::{Compilation, Outline, PlannedComponent, Volume};
 pub use image::ImageRef;
 pub use options::{BadMirror, Mirror, Options};
+pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
-    StartsFrom, Step, UserCopy, Variable, Work,
+    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
+    UserCopy, Variable, Work,
 };
 pub use target::{PlannedInstance, Target};
 
@@ -50,6 +56,12 @@ pub struct Plan {
     pub target: Target,
     /// The stages in the order of the Dockerfile; the last is the image.
     pub stages: Vec<Stage>,
+    /// The components as they were resolved.
+    pub components: BTreeMap<Component, PlannedComponent>,
+    /// What a build downloads.
+    pub downloads: Vec<Volume>,
+    /// What a build compiles, and what that costs.
+    pub compile: Vec<Compilation>,
     /// What the image must hold.
     pub expectations: Vec<Expectation>,
     /// The smoke tests, by what they need.
@@ -78,6 +90,9 @@ impl Plan {
             recipe_digest: lock.recipe.digest,
             lock_digest: lock.digest(),
             catalog: lock.catalog.clone(),
+            components: estimate::components(lock),
+            downloads: estimate::downloads(lock),
+            compile: estimate::compilations(lock, catalog, options),
             expectations: expect::expectations(lock, catalog),
             probes: probes::probes(lock, catalog, &target),
             target,

@@ -13,6 +13,7 @@ use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
 pub mod facts;
+pub mod grade;
 pub mod json;
 pub mod junit;
 pub mod progress;

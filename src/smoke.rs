@@ -14,6 +14,7 @@ use crate::plan::{Probe, ProbeName};
 
 mod here;
 mod order;
+pub mod pod;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::apt::Apt;
+use super::builds::Compile;
 use super::facts::{
     Archive, BaseImage, BusBandwidth, Constraint, CudaDriver, EfaFlag, EfaRelease, Gpu, GpuCode,
     InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi,
@@ -166,4 +168,8 @@ tables! {
     packages: Vec<Packages>, Packages, "packages", "Python packages that bring a component";
     /// Source archives and single files.
     archives: Vec<Archive>, Archive, "archive", "source archives and their checksums";
+    /// Where the packages of distributions come from.
+    apt: Vec<Apt>, Apt, "apt", "archives of distributions";
+    /// What compiling costs.
+    compile: Vec<Compile>, Compile, "compile", "what compiling costs, as others report it";
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::EngineArgs;
-use crate::oci::Arch;
+use super::{AgainstArgs, ClusterArgs};
 
 /// GPUs for the probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,18 +37,17 @@ pub struct SmokeArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --tier 2 --gpu cdi\n  \
-                        smp-image smoke --here --recipe smp-2.8 --format json\n  smp-image smoke --here --probe nccl-collectives --limit 120"
+                        smp-image smoke --here --recipe smp-2.8 --format json\n  smp-image smoke --here --probe nccl-collectives --limit 120\n  \
+                        smp-image smoke registry.example/team/smpv2@sha256:DIGEST --on kubernetes --instances ml.p5.48xlarge --nodes 2\n  \
+                        smp-image smoke --grade-log job.log --instances ml.p5.48xlarge"
 )]
 pub struct Smoke {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE", required_unless_present = "here")]
+    /// A name or ID of an image in the engine; with --on kubernetes a reference that the cluster can pull.
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["here", "grade_log"])]
     pub image: Option<String>,
-    /// The recipe that says what the image must hold; without it what is not in the image is skipped.
-    #[arg(long, value_name = "RECIPE")]
-    pub recipe: Option<String>,
-    /// The processor architecture that the image must have.
-    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
-    pub arch: Arch,
+    /// Against what.
+    #[command(flatten)]
+    pub against: AgainstArgs,
     /// Only probes of this tier: 1 needs no GPU, 2 one, 3 several, 4 several nodes; `auto`: as far as this machine goes. May be repeated.
     #[arg(long, value_enum, value_name = "TIER")]
     pub tier: Vec<TierArg>,
@@ -57,17 +55,20 @@ pub struct Smoke {
     #[arg(long, value_name = "NAME")]
     pub probe: Vec<String>,
     /// On this machine, or inside this pod or terminal, without any engine.
-    #[arg(long, conflicts_with_all = ["image", "host", "context"])]
+    #[arg(long, conflicts_with_all = ["image", "host", "context", "on"])]
     pub here: bool,
     /// With --here: the Python that has the packages; without it python3 on the PATH.
     #[arg(long, value_name = "FILE", requires = "here")]
     pub python: Option<PathBuf>,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
     /// How.
     #[command(flatten)]
     pub smoke: SmokeArgs,
+    /// On a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Judge this log of a job that ran with `NCCL_DEBUG=INFO`, and run nothing; `-` is standard input. May be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "recipe", "on", "here"])]
+    pub grade_log: Vec<PathBuf>,
 }
 
 /// A tier of probes.

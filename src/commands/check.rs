@@ -4,22 +4,21 @@ use super::prepare::prepare;
 use super::{docker, output};
 use crate::catalog::Own;
 use crate::check::{self, CheckError, Severity};
-use crate::cli::{Check, Cli, RecipeArgs, SourceArgs};
+use crate::cli::{AgainstArgs, Check, Cli, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::oci::{Arch, Platform};
+use crate::oci::Platform;
 use crate::plan::{Expectation, Probe};
 use crate::verdict::Subject;
 
 pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let platform = Platform { arch: verb.image.arch };
-    let engine = docker::connect(&verb.image.engine, world)?;
-    let image = docker::image(&engine, &verb.image.image, platform).await?;
-    let Expected { expectations, own, .. } =
-        expected(verb.image.recipe.as_deref(), verb.image.arch, world).await?;
-    let inspection = check::image(&engine, &verb.image.image, platform, expectations).await?;
+    let platform = Platform { arch: verb.against.arch };
+    let engine = docker::connect(&verb.against.engine, world)?;
+    let image = docker::image(&engine, &verb.image, platform).await?;
+    let Expected { expectations, own, .. } = expected(&verb.against, world).await?;
+    let inspection = check::image(&engine, &verb.image, platform, expectations).await?;
     let errors = inspection.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let mut report = output::about(Subject { reference: verb.image.image.clone(), id: image.id, platform });
+    let mut report = output::about(Subject { reference: verb.image.clone(), id: image.id, platform });
     report.inspection = Some(inspection);
     report.catalog = own;
     output::print(&report, cli, world)?;
@@ -42,9 +41,9 @@ pub(super) struct Expected {
 }
 
 /// Returns what the recipe says that the image must hold, and how to test it; without a recipe nothing is expected.
-pub(super) async fn expected(recipe: Option<&str>, arch: Arch, world: &World) -> Result<Expected, Failure> {
-    let Some(recipe) = recipe else { return Ok(Expected::default()) };
-    let recipe = RecipeArgs { recipe: Some(recipe.to_owned()), arch };
+pub(super) async fn expected(arguments: &AgainstArgs, world: &World) -> Result<Expected, Failure> {
+    let Some(recipe) = &arguments.recipe else { return Ok(Expected::default()) };
+    let recipe = RecipeArgs { recipe: Some(recipe.clone()), arch: arguments.arch };
     let source = SourceArgs { mirror: Vec::new() };
     let prepared = prepare(&recipe, &source, (None, None), world).await?;
     let own = prepared.said_of_facts();

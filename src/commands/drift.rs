@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::lock;
+use super::outside::Outside;
 use crate::catalog::{Catalog, Drift, IndexToday, TorchWheel};
 use crate::cli::{Cli, Format};
 use crate::commands::World;
@@ -24,9 +24,8 @@ pub(super) async fn run(
     cli: &Cli,
     world: &World,
 ) -> Result<(), Failure> {
-    let images = lock::RegistryImages::new(world);
-    let network = lock::network(catalog, world, &images);
-    let index = asked(catalog, &network, world).await?;
+    let outside = Outside::new(world, catalog, &[]);
+    let index = outside.ask(async |network| asked(catalog, network, world).await).await?;
     let drift = catalog.drift(&index);
     let age = super::catalog::age_of(catalog, today);
     let text = if cli.format == Format::Json {
@@ -98,6 +97,7 @@ async fn wheel(
         glibc: "2.28".parse().map_err(defect)?,
         platform: Platform { arch: Arch::Amd64 },
         held_back: Vec::new(),
+        preferred: Vec::new(),
     };
     let pinned = network.python(&question).await?;
     let of = |beginning: &str| {

@@ -126,6 +126,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)",
     ),
     (
+        // apt: E: Version '3.13.5-1' for 'python3' was not found
+        &["' was not found"],
+        "the archive no longer has a package at its locked version: move to what it has now with `smp-image lock RECIPE --upgrade` (the lock names the instant at which a snapshot service still has the old one)",
+    ),
+    (
         &["Unable to locate package", "has no installation candidate"],
         "the base's distribution has no such package: look at [apt] packages and the versions in the recipe",
     ),
@@ -206,7 +211,9 @@ impl From<UpstreamError> for Failure {
         let message = error.to_string();
         match error {
             UpstreamError::NoUv => Self::said(Fault::Machine, message).hint("install it: `pip install uv`"),
-            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } => Self::said(Fault::NoFit, message),
+            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } | UpstreamError::NoConda(_) => {
+                Self::said(Fault::NoFit, message)
+            }
             UpstreamError::Unreachable { .. } => Self::said(Fault::Machine, message)
                 .hint("with a lock at hand `--locked` asks nobody")
                 .hint("behind a company's proxy set HTTPS_PROXY, and SSL_CERT_FILE to its certificates"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::{Expected, expected};
-use super::{docker, output};
+use super::{cluster, docker, grade, output};
 use crate::catalog::{Catalog, Own};
 use crate::cli::{Cli, Smoke, SmokeArgs, TierArg};
 use crate::commands::World;
@@ -17,6 +17,12 @@ use crate::smoke::{self, Answer, HereError, Options, Outcome};
 use crate::verdict::Subject;
 
 pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure> {
+    if !verb.grade_log.is_empty() {
+        return grade::run(verb, cli, world);
+    }
+    if let (Some(name), Some(_)) = (&verb.image, &verb.cluster.on) {
+        return cluster::run(verb, name, cli, world).await;
+    }
     let report = match &verb.image {
         Some(image) => of_image(image, verb, world).await?,
         None => of_this_machine(verb, world).await?,
@@ -32,8 +38,8 @@ pub(super) async fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Fa
 }
 
 async fn of_image(name: &str, verb: &Smoke, world: &World) -> Result<Report, Failure> {
-    let platform = Platform { arch: verb.arch };
-    let engine = docker::connect(&verb.engine, world)?;
+    let platform = Platform { arch: verb.against.arch };
+    let engine = docker::connect(&verb.against.engine, world)?;
     let image = docker::image(&engine, name, platform).await?;
     let (probes, own) = chosen(verb, world).await?;
     let options = options(&verb.smoke, &engine, world).await?;
@@ -97,9 +103,9 @@ fn promises_gpu(verb: &Smoke) -> bool {
 ///
 /// With them comes what files of the user's did to the facts that they rest on.
 async fn chosen(verb: &Smoke, world: &World) -> Result<(Vec<Probe>, Option<Own>), Failure> {
-    let (mut probes, own) = match &verb.recipe {
-        Some(recipe) => {
-            let Expected { probes, own, .. } = expected(Some(recipe), verb.arch, world).await?;
+    let (mut probes, own) = match &verb.against.recipe {
+        Some(_) => {
+            let Expected { probes, own, .. } = expected(&verb.against, world).await?;
             (probes, own)
         }
         None => (Probe::of_any_image(&Catalog::embedded()?), None),

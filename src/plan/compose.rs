@@ -7,12 +7,10 @@ use std::collections::BTreeMap;
 use super::compile::Compiler;
 use super::policy;
 use super::python::{self, Home, Python};
-use super::stage::{
-    Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable, Work,
-};
-use super::{ImageRef, Options, PlanError, Target};
+use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable, Work};
+use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target};
 use crate::catalog::{BaseImage, Catalog, Packages};
-use crate::lock::{Artefact, Lock, LockedComponent, LockedImage, Origin};
+use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};
 use crate::oci::Dialect;
 use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, LocalPath, Recipe, Version};
 
@@ -111,10 +109,7 @@ impl Composer<'_> {
 
     /// Adds the stage that installs what stays of the distribution; returns what the image starts from.
     fn system(&mut self, base: &StartsFrom) -> Result<StartsFrom, PlanError> {
-        let of_components = self.lock.components.iter().flat_map(|locked| &locked.packages);
-        let mut packages: Vec<AptPackage> = of_components.chain(&self.lock.packages).cloned().collect();
-        packages.sort();
-        packages.dedup();
+        let packages: Vec<AptRequest> = self.lock.apt.iter().map(AptRequest::from).collect();
         if packages.is_empty() {
             return Ok(base.clone());
         }
@@ -189,15 +184,22 @@ impl Composer<'_> {
         let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
         // What wheels are unpacked with and extensions compiled with; the channel's PyTorch does not ask for them.
         let tools = ["pip", "setuptools", "wheel"].map(str::parse::<CondaPackage>);
-        let mut packages = conda.packages;
+        let exact = |package: &LockedConda| match &package.found {
+            Pin::Known(found) => found.package.clone(),
+            Pin::Unresolved(_) => package.asked.clone(),
+        };
+        let mut packages: Vec<CondaPackage> = conda.packages.iter().map(exact).collect();
         for tool in tools {
             packages.push(tool?);
         }
+        let found = conda.packages.iter().filter_map(|package| package.found.known());
+        let verified = found.map(|found| CondaRecord::of(found, &home.prefix)).collect::<Result<_, _>>()?;
         let work = Work::Smp {
             download: self.download(Component::Smp)?,
             channels: conda.channels,
             packages,
             prefix: home.prefix.clone(),
+            verified,
             listed: Checksum::Argument(argument(Component::Smp, "CONDA_SHA256")?),
         };
         let fetch = StartsFrom::Stage("fetch".parse()?);

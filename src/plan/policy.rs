@@ -1,9 +1,10 @@
 //! What a plan refuses, and what it warns of: combinations that are known to fail on the nodes.
 
+use super::python::Python;
 use super::{PlanError, Target};
 use crate::catalog::{Catalog, Rdma};
 use crate::lock::{Lock, Origin};
-use crate::recipe::{Component, Recipe, Version};
+use crate::recipe::{Component, Recipe, Version, package_name};
 
 /// Refuses what cannot work; returns sentences on what may.
 pub(super) fn check(
@@ -18,6 +19,7 @@ pub(super) fn check(
     no_stock_torch(lock, catalog)?;
     let mut warnings = environment(recipe, target)?;
     warnings.extend(crate::resolve::review(recipe, lock, catalog));
+    warnings.extend(over_the_base(recipe, lock, catalog)?);
     warnings.extend(lock.unresolved().into_iter().map(|sentence| format!("not locked: {sentence}")));
     Ok(warnings)
 }
@@ -89,6 +91,28 @@ fn no_stock_torch(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
         Some(pinned) if has_smp => Err(PlanError::StockTorch { package: pinned.requirement.to_string() }),
         _ => Ok(()),
     }
+}
+
+/// Warns of packages that nobody named and that go into the base's own Python: the catalogue does not list what that Python holds, so
+/// they may replace packages that the base was tested with.
+fn over_the_base(recipe: &Recipe, lock: &Lock, catalog: &Catalog) -> Result<Option<String>, PlanError> {
+    if Python::of(lock, catalog)? != Python::Base {
+        return Ok(None);
+    }
+    let named: Vec<String> =
+        recipe.python.packages.iter().map(|package| package_name(package.get_ref().package())).collect();
+    let pulled: Vec<&str> = lock
+        .python
+        .iter()
+        .filter(|pinned| !named.contains(&package_name(pinned.package())))
+        .map(|pinned| pinned.requirement.as_str())
+        .collect();
+    let sentence = format!(
+        "{} come with the packages of the recipe and go over what the base image may have of them: what its Python holds beyond its \
+         components is not in the catalogue",
+        pulled.join(", ")
+    );
+    Ok((!pulled.is_empty()).then_some(sentence))
 }
 
 /// Refuses RDMA where it aborts; warns of variables that belong to the job and not to the image.

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageRef, PlanError};
-use crate::lock::{Artefact, Pin, PinnedRequirement};
-use crate::oci::{Dialect, Digest};
+use super::{AptRequest, CondaRecord, ImageRef, PinnedPackage};
+use crate::lock::{Artefact, Pin};
+use crate::oci::Dialect;
 use crate::recipe::{
-    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Requirement,
-    Version,
+    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Version,
 };
 
 /// The name of a stage: lower-case letters, digits and `-`.
@@ -82,9 +81,8 @@ pub enum Runs {
 pub enum Work {
     /// Packages of the distribution that stay in the image, and the empty Python environment.
     System {
-        /// The packages, sorted.
-        #[schemars(with = "Vec<String>")]
-        packages: Vec<AptPackage>,
+        /// The packages, sorted, each as `name=version` where the lock knows the version.
+        packages: Vec<AptRequest>,
         /// Where the Python environment is made, if the image has one of its own.
         #[schemars(with = "Option<String>")]
         venv: Option<ImagePath>,
@@ -161,6 +159,8 @@ pub enum Work {
         /// Where the environment is made.
         #[schemars(with = "String")]
         prefix: ImagePath,
+        /// The records of packages whose checksums the lock knows.
+        verified: Vec<CondaRecord>,
         /// The checksum of the list of everything that was installed, with each package's own checksum.
         listed: Checksum,
     },
@@ -247,16 +247,6 @@ pub enum Checksum {
     Sha256(String),
     /// Against a build argument without default: the lock does not know it, and the build stops unless the user gives it.
     Argument(#[schemars(with = "String")] EnvName),
-}
-
-/// A Python package at one version, with the checksums of its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct PinnedPackage {
-    /// `name==version`.
-    #[schemars(with = "String")]
-    pub requirement: Requirement,
-    /// The checksums of the files that may be installed; at least one.
-    pub hashes: Vec<Digest>,
 }
 
 /// A folder that is copied from another stage.
@@ -367,16 +357,5 @@ impl Checksum {
     /// Returns whether a build argument is needed.
     pub fn is_argument(&self) -> bool {
         matches!(self, Self::Argument(_))
-    }
-}
-
-impl TryFrom<&PinnedRequirement> for PinnedPackage {
-    type Error = PlanError;
-
-    fn try_from(pinned: &PinnedRequirement) -> Result<Self, PlanError> {
-        if pinned.hashes.is_empty() {
-            return Err(PlanError::Unhashed { requirement: pinned.requirement.to_string() });
-        }
-        Ok(Self { requirement: pinned.requirement.clone(), hashes: pinned.hashes.clone() })
     }
 }

@@ -28,7 +28,7 @@ impl Default for Style {
 
 /// The colours that words may carry, as ANSI numbers.
 #[derive(Clone, Copy)]
-enum Colour {
+pub(super) enum Colour {
     Red = 31,
     Green = 32,
     Yellow = 33,
@@ -36,7 +36,7 @@ enum Colour {
 }
 
 impl Style {
-    fn paint(self, text: &str, colour: Colour) -> String {
+    pub(super) fn paint(self, text: &str, colour: Colour) -> String {
         if self.colour { format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8) } else { text.to_owned() }
     }
 }
@@ -100,7 +100,7 @@ fn looked_at(inspection: &Inspection) -> String {
 }
 
 /// Returns the lines as text, each with its end.
-fn paragraph(lines: &[String]) -> String {
+pub(super) fn paragraph(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
+use crate::command::leads_out;
 use crate::program::{Ended, Place};
-use crate::workbench::variable;
 
 /// Asks the index, and returns exit code and document.
 fn drift(place: &Place, arguments: &[&str]) -> (i32, Value) {
     let all: Vec<&str> =
         ["catalog", "--drift", "--format", "json"].iter().copied().chain(arguments.iter().copied()).collect();
-    let ended = Ended::of(place.program(&all).env("SMP_IMAGE_UV", variable("SMP_WB_UV")));
+    let ended = Ended::of(leads_out(&mut place.program(&all)));
     (ended.code, serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}")))
 }
 

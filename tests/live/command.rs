@@ -73,7 +73,7 @@ fn lock_of(recipe: &str) -> String {
 }
 
 /// Lets `command` reach the package index.
-fn leads_out(command: &mut Command) -> &mut Command {
+pub(crate) fn leads_out(command: &mut Command) -> &mut Command {
     let way_out = WAY_OUT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.envs(way_out).env("SMP_IMAGE_UV", variable("SMP_WB_UV"))
 }

@@ -8,11 +8,14 @@
 mod architecture;
 mod catalog;
 mod catalog_texts;
+mod cluster;
 mod command;
 mod dockerfiles;
 mod errors;
 mod golden;
+mod grade;
 mod injection;
+mod job;
 mod plan;
 #[path = "../support/program.rs"]
 mod program;
@@ -20,3 +23,4 @@ mod registry;
 mod resolve;
 mod resolver;
 mod templates;
+mod texts;

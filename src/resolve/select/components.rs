@@ -2,9 +2,8 @@
 
 use super::{Bench, Choice, Refusal};
 use crate::catalog::{Archive, Fact};
-use crate::lock::{Artefact, Origin, Pin};
+use crate::lock::{Artefact, Conda, LockedConda, Origin, Pin};
 use crate::recipe::{AptPackage, ArtefactUrl, Component, Requirement, Version, VersionRange};
-use crate::resolve::smp_conda;
 
 impl Bench<'_> {
     pub(super) fn python(&self, range: &VersionRange) -> Choice {
@@ -82,7 +81,8 @@ impl Bench<'_> {
         let mut choice =
             Choice::new(Component::Smp, range, Origin::Conda, self.reason(Component::Smp, &release.fact));
         choice.version = Some(version.clone());
-        choice.conda = Some(smp_conda(&channels, package));
+        let found = Pin::Unresolved("the channels were not asked".to_owned());
+        choice.conda = Some(Conda { channels, packages: vec![LockedConda { asked: package, found }] });
         if let Some(tool) = self.catalog.archives.iter().find(|archive| archive.component == Component::Smp) {
             choice.artefacts.push(of_archive(tool));
         }
@@ -126,6 +126,7 @@ impl Bench<'_> {
         let compiles = packages.compiled || (has_torch && !packages.sdists.is_empty());
         let origin = if compiles { Origin::Sdist } else { Origin::Wheels };
         let mut choice = Choice::new(component, &pinned, origin, self.reason(component, &packages.fact));
+        choice.version = Some(version.clone());
         choice.packages.clone_from(&packages.apt);
         if compiles {
             choice.build.clone_from(&packages.build);
