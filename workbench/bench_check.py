@@ -39,7 +39,7 @@ def tools():
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
         subprocess.run([VENV / "bin/pip", "install", "-q", *TOOLS], check=True)
     site = next(VENV.glob("lib/python*/site-packages"))
-    found = {package.metadata["Name"]: package.version for package in importlib.metadata.distributions(path=[str(site)])}
+    found = {package.metadata["Name"].lower().replace("_", "-"): package.version for package in importlib.metadata.distributions(path=[str(site)])}
     print("  ".join(f"{name} {found[name]}" for name in TOOLS))
     dump = next(path for path in site.rglob("cuobjdump") if path.is_file())
     dump.chmod(0o755)
