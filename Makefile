@@ -20,6 +20,7 @@ suite: ## the tests that need nothing
 
 live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo test --quiet --test live --no-run
+	@cargo build --quiet --example architectures
 	@$(WORKBENCH) up engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
 
@@ -53,6 +54,8 @@ catalog-drift: ## compare the catalogue with the package index of today; fails w
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
 	@python3 workbench/bench.py
+	@cargo build --quiet --release
+	@python3 workbench/bench_check.py
 
 oracle: ## hold our list of GPU architectures against NVIDIA's cuobjdump on real libraries (downloads 5 GB once)
 	@cargo build --quiet --release --example architectures

@@ -102,6 +102,7 @@ part_env() {
         tools)
             export_line SMP_WB_UV "$TOOLS/bin/uv"
             export_line SMP_WB_HADOLINT "$TOOLS/bin/hadolint"
+            export_line SMP_WB_WHEELS "$STATE/cache/wheels"
             ;;
         base) export_line SMP_WB_BASE_TAR "$BASE_TAR" ;;
     esac

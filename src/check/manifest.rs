@@ -149,6 +149,7 @@ pub(super) fn join(contents: &Contents, platform: Platform) -> Result<Joined, Ch
         Some(bytes) => saved_images(bytes)?,
         None => manifests.iter().map(|(_, manifest)| manifest.as_saved()).collect(),
     };
+    let first = candidates.first().map(|image| image.config.clone());
     let mut configured = Vec::new();
     for image in candidates {
         // A multi-platform image may leave the blobs of other platforms out.
@@ -163,9 +164,10 @@ pub(super) fn join(contents: &Contents, platform: Platform) -> Result<Joined, Ch
     let fits = |config: &Config| matches_platform(config, platform);
     let at = configured.iter().position(|(_, config)| fits(config)).unwrap_or(0);
     if configured.is_empty() {
-        return Err(CheckError::NotAnImage(
-            "it holds no manifest.json and no manifest with its configuration".to_owned(),
-        ));
+        return Err(match first {
+            Some(config) => CheckError::Incomplete(config),
+            None => CheckError::NotAnImage("it holds no manifest.json and no manifest".to_owned()),
+        });
     }
     let (image, config) = configured.swap_remove(at);
     assemble(contents, &manifests, &image, config)

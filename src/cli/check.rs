@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::EngineArgs;
+use super::{EngineArgs, SourceArgs};
 use crate::oci::{Arch, Profile};
 
 /// `smp-image check`
@@ -39,6 +39,9 @@ pub struct Check {
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Where images of registries come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
 }
 
 /// Which findings make a check fail.
@@ -73,4 +76,7 @@ pub struct Diff {
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Where images of registries come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
 }

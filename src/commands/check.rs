@@ -30,7 +30,7 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
         target = on(target, &verb.instances)?;
     }
     target.profile = verb.profile;
-    let inspection = source::inspect(name, &verb.engine, target, world).await?;
+    let inspection = source::inspect(name, (&verb.engine, &verb.source), target, world).await?;
     let failing = |finding: &&check::Finding| match verb.fail_on {
         FailOn::Error => matches!(finding.severity, Severity::Error | Severity::Unknown),
         FailOn::Warning => finding.severity != Severity::Info,
@@ -173,6 +173,13 @@ impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Engine(error) => error.into(),
+            // moby/moby#49473: pulled beside an image with the same layers, it runs and is exported without its content.
+            error @ CheckError::Incomplete(_) => Self::said(
+                Fault::Verdict,
+                format!("the image could not be looked into: {error}"),
+            )
+            .hint("engines with the containerd store may export an image that they pulled without its layers")
+            .hint("docker://IMAGE reads it in its registry"),
             other => Self::said(Fault::Verdict, format!("the image could not be looked into: {other}")),
         }
     }

@@ -3,13 +3,14 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::docker;
+use super::{docker, workshop};
 use crate::check::{self, Blobs, CheckError, Inspection, Layout, Target};
-use crate::cli::EngineArgs;
+use crate::cli::{EngineArgs, SourceArgs};
 use crate::commands::World;
 use crate::engine::{Credentials, Engine as _, Login};
 use crate::error::{Failure, Fault};
 use crate::oci::{Digest, Reference};
+use crate::plan::Options;
 use crate::registry::distribution::{Distribution, Limits, RegistryError};
 
 /// Where an image is.
@@ -43,17 +44,20 @@ impl Source {
     }
 }
 
-/// Looks into the image `name`, in the engine of `arguments` where it is meant.
+/// Which engine and which mirrors of registries are asked.
+type Doors<'a> = (&'a EngineArgs, &'a SourceArgs);
+
+/// Looks into the image `name`, behind one of `doors` where it is in an engine or a registry.
 pub(super) async fn inspect(
     name: &str,
-    arguments: &EngineArgs,
+    doors: Doors<'_>,
     target: Target,
     world: &World,
 ) -> Result<Inspection, Failure> {
     match Source::parse(name, |path| world.path(path)) {
-        Source::Engine(name) => engine(arguments, &name, target, world).await,
-        Source::Registry(name) => registry(&name, target, world).await,
-        Source::Plain(name) => plain(arguments, &name, target, world).await,
+        Source::Engine(name) => engine(doors.0, &name, target, world).await,
+        Source::Registry(name) => registry(doors.1, &name, target, world).await,
+        Source::Plain(name) => plain(doors, &name, target, world).await,
         Source::Layout(folder) => {
             blocking(move || {
                 let (layout, index) = Layout::open(&folder)?;
@@ -82,15 +86,10 @@ async fn engine(
 }
 
 /// Asks the engine, and the registry where there is no engine or it has no such image.
-async fn plain(
-    arguments: &EngineArgs,
-    name: &str,
-    target: Target,
-    world: &World,
-) -> Result<Inspection, Failure> {
-    let without = match docker::connect(arguments, world) {
+async fn plain(doors: Doors<'_>, name: &str, target: Target, world: &World) -> Result<Inspection, Failure> {
+    let without = match docker::connect(doors.0, world) {
         Ok(door) => match door.image(name).await {
-            Ok(Some(_)) => return engine(arguments, name, target, world).await,
+            Ok(Some(_)) => return engine(doors.0, name, target, world).await,
             Ok(None) => Failure::said(Fault::Usage, format!("the engine has no image `{name}`")),
             Err(error) => error.into(),
         },
@@ -99,7 +98,7 @@ async fn plain(
     // Without a registry in its name, an image that the engine does not have is more likely misspelt than on Docker Hub.
     let names_registry = name.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']));
     if names_registry {
-        return registry(name, target, world).await;
+        return registry(doors.1, name, target, world).await;
     }
     Err(without.hint("`docker image ls` lists what it has; `docker pull` brings one from a registry").hint(
         format!(
@@ -108,10 +107,16 @@ async fn plain(
     ))
 }
 
-async fn registry(name: &str, target: Target, world: &World) -> Result<Inspection, Failure> {
-    let reference: Reference = name
+async fn registry(
+    source: &SourceArgs,
+    name: &str,
+    target: Target,
+    world: &World,
+) -> Result<Inspection, Failure> {
+    let named: Reference = name
         .parse()
         .map_err(|error| Failure::said(Fault::Usage, format!("`{name}` names no image: {error}")))?;
+    let reference = Options { mirrors: workshop::mirrors(source)?, ..Options::default() }.mirrored(&named);
     let login = Credentials::from_docker(&world.environment())?.login(reference.registry()).await?;
     let door = Distribution::new(Limits::default(), None);
     let image =

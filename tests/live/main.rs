@@ -10,6 +10,7 @@ mod check;
 mod command;
 mod engine;
 mod hadolint;
+mod oracle;
 #[path = "../support/program.rs"]
 mod program;
 mod proxy;

@@ -5,16 +5,17 @@ use super::{Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
     codes: &[RuleCode::LayerCount, RuleCode::LabelSize],
-    promise: "The image has no more layers than Docker mounts, and no label that containerd drops.",
-    story: "Docker refuses an image with more than 127 layers when it is pulled (`max depth exceeded`), after it was built and \
-            pushed elsewhere. containerd takes labels up to 4096 bytes, name and value together (containerd, labels/validate.go): \
-            a longer one, such as a manifest pasted into a label, is dropped or stops the container.",
+    promise: "The image has no more layers than Docker mounts, and no label that Kubernetes' containerd drops.",
+    story: "Docker refuses an image with more than 125 layers when it is pulled (`max depth exceeded`; moby, \
+            layer/layer_store.go), after it was built and pushed elsewhere. containerd takes labels up to 4096 bytes, name and \
+            value together (containerd, pkg/labels/validate.go): with a longer one, such as a manifest pasted into a label, a \
+            container of Kubernetes starts without that label (internal/cri/util/util.go).",
     run,
 };
 
-/// Docker's own limit (moby, `layer/layer_store.go`: `maxLayerDepth` is 125, and two are the container's own).
-const LAYERS: usize = 127;
-/// Name and value of a label together.
+/// Docker's limit: `maxLayerDepth`, as some storage drivers take 127 and a container adds two.
+const LAYERS: usize = 125;
+/// Name and value of a label together: `maxSize` of containerd's `Validate`.
 const LABEL: usize = 4096;
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
@@ -25,7 +26,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             Severity::Error,
             RuleCode::LayerCount,
             "layers",
-            format!("there are {count}, and Docker mounts at most {LAYERS}"),
+            format!("there are {count}, and Docker takes at most {LAYERS}"),
             "join steps, or copy the result of a build stage in one layer",
         ));
     }

@@ -37,6 +37,18 @@ fn a_folder_in_oci_s_layout_is_read_as_the_archive_of_it() {
 }
 
 #[test]
+fn an_export_without_the_configuration_says_which_blob_it_lacks() {
+    let folder = layout();
+    let config = Digest::of(config(&layers(), &json!({})).to_string().as_bytes());
+    let name = format!("blobs/sha256/{}", config.hex());
+    std::fs::remove_file(folder.path().join(&name)).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all("", folder.path()).unwrap();
+    let error = inspect(archive.into_inner().unwrap().as_slice(), &target(&[])).unwrap_err();
+    assert_eq!(error.to_string(), format!("{name} is missing from the exported image"));
+}
+
+#[test]
 fn a_folder_that_is_no_layout_says_which_file_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let error = Layout::open(folder.path()).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report as Junit, TestCaseStatus};
 use serde_json::Value;
 
-use super::{Workshop, report};
+use super::{Workshop, mirror, report};
 use crate::workbench::{ALL, BASE, Which, docker, unique, variable};
 
 /// What a release says where there is no GPU, word for word: pipelines look for it.
@@ -51,26 +51,48 @@ fn grave(report: &Value) -> Vec<(&str, &str)> {
 
 #[test]
 fn an_image_is_read_the_same_from_engine_registry_folder_and_file() {
-    let workshop = Workshop::small(Which::Containerd);
+    let workshop = Workshop::tiny(Which::Containerd);
     let folder = tempfile::tempdir().unwrap();
     let (file, layout) = (folder.path().join("saved.tar"), folder.path().join("layout"));
     docker(workshop.which, &["save", "--output", file.to_str().unwrap(), BASE]);
     // What the containerd store exports is an OCI layout in an archive.
     tar::Archive::new(std::fs::File::open(&file).unwrap()).unpack(&layout).unwrap();
+    let registry = variable("SMP_WB_REGISTRY");
     let names = [
+        BASE.to_owned(),
         format!("docker-daemon:{BASE}"),
-        format!("docker://{}/library/{BASE}", variable("SMP_WB_REGISTRY")),
+        format!("docker://{registry}/library/{BASE}"),
+        format!("docker://{BASE}"),
+        // The engine has no image of this name; its registry has.
+        format!("{registry}/library/{BASE}"),
         format!("oci:{}", layout.display()),
         format!("docker-archive:{}", file.display()),
     ];
     let seen = names.map(|name| {
-        let json = report(&workshop.run(&["check", &name, "--format", "json"]).fine());
+        let json = report(&workshop.run(&["check", &name, "--mirror", &mirror(), "--format", "json"]).fine());
         let inspection = &json["inspection"];
         let layers = inspection["layers"].as_array().unwrap().iter();
         let layers: Vec<String> = layers.map(|layer| layer["diff_id"].to_string()).collect();
         (layers, inspection["read"]["files"].clone(), inspection["config"]["digest"].clone())
     });
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
+}
+
+#[test]
+fn what_changed_between_two_images_is_told_across_places() {
+    let workshop = Workshop::tiny(Which::Graph);
+    let tag = unique("smp-image-test/changed");
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("FROM {BASE}\nENV FI_PROVIDER=efa\nRUN echo more > /more\n");
+    std::fs::write(folder.path().join("Dockerfile"), text).unwrap();
+    let context = folder.path().to_str().unwrap();
+    docker(workshop.which, &["build", "--quiet", "--network", "none", "--tag", &tag, context]);
+    let before = format!("docker://{BASE}");
+    let same = workshop.run(&["diff", &before, BASE, "--mirror", &mirror()]).fine();
+    let other = workshop.run(&["diff", &before, &tag, "--mirror", &mirror()]).fine();
+    docker(workshop.which, &["rmi", &tag]);
+    assert!(!same.contains("FI_PROVIDER"), "{}", same);
+    assert!(other.contains("FI_PROVIDER") && other.contains("transport-variable"), "{}", other);
 }
 
 #[test]

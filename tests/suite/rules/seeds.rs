@@ -255,7 +255,7 @@ seeds! {
         target.profile = Some(Profile::SageMaker);
     };
     "layer-count", "there-are-too-many-layers", |image, _| {
-        for at in 0..126 {
+        for at in 0..124 {
             let mut layer = Layer::default();
             layer.put(&format!("srv/{at}"), "x");
             image.layers.push(layer);
