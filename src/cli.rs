@@ -140,7 +140,9 @@ pub struct LockVerb {
 
 /// `smp-image plan`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json")]
+#[command(
+    after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan --arch amd64 --on arm64"
+)]
 pub struct PlanVerb {
     /// The recipe.
     #[command(flatten)]
@@ -151,6 +153,9 @@ pub struct PlanVerb {
     /// Memory of the builder in GiB, from which follows how many compilers run at once.
     #[arg(long, value_name = "GIB", default_value_t = 16)]
     pub memory: u64,
+    /// The processor architecture of the builder; without it that of this machine.
+    #[arg(long, value_name = "ARCH", value_enum)]
+    pub on: Option<Arch>,
 }
 
 /// `smp-image render`
@@ -171,6 +176,9 @@ pub struct Render {
     /// Memory of the builder in GiB, from which follows how many compilers run at once.
     #[arg(long, value_name = "GIB", default_value_t = 16)]
     pub memory: u64,
+    /// The processor architecture of the builder; without it that of the image.
+    #[arg(long, value_name = "ARCH", value_enum)]
+    pub on: Option<Arch>,
 }
 
 /// How to build.

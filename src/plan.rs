@@ -2,8 +2,10 @@
 
 mod compile;
 mod compose;
+mod efa;
 mod error;
 mod expect;
+mod foreign;
 mod image;
 mod options;
 mod policy;
@@ -11,12 +13,13 @@ mod python;
 mod stage;
 mod steps;
 mod target;
+mod work;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::lock::{Lock, Origin};
-use crate::oci::Digest;
+use crate::oci::{Dialect, Digest, Platform};
 use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
@@ -24,9 +27,10 @@ pub use image::ImageRef;
 pub use options::{BadMirror, Mirror, Options};
 pub use stage::{
     Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
-    StartsFrom, Step, UserCopy, Variable, Work,
+    StartsFrom, Step, UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};
+pub use work::Work;
 
 /// The format of a plan as JSON. It changes only when a reader would have to.
 pub const VERSION: u32 = 1;
@@ -47,6 +51,12 @@ pub struct Plan {
     pub catalog: String,
     /// For what the image is made.
     pub target: Target,
+    /// Where it is built: from this follows what can run there.
+    pub builder: Platform,
+    /// How many steps run on the builder as they are.
+    pub native_steps: usize,
+    /// How many steps run programs of the target that the builder must emulate.
+    pub emulated_steps: usize,
     /// The stages in the order of the Dockerfile; the last is the image.
     pub stages: Vec<Stage>,
     /// What the image must hold.
@@ -71,7 +81,15 @@ impl Plan {
         let target = Target::new(recipe, lock.platform, catalog)?;
         let warnings = policy::check(recipe, lock, catalog, &target)?;
         let stages = compose::stages(recipe, lock, catalog, options, &target)?;
+        let builder = options.builder.unwrap_or(target.platform);
+        let steps =
+            || stages.iter().filter(|stage| stage.is_in(Dialect::Buildkit)).flat_map(|stage| &stage.steps);
+        let of_target = steps().filter(|step| step.runs == Runs::Target).count();
+        let emulated_steps = if builder == target.platform { 0 } else { of_target };
         Ok(Self {
+            builder,
+            native_steps: steps().count() - emulated_steps,
+            emulated_steps,
             version: VERSION,
             recipe: recipe.name.get_ref().clone(),
             recipe_digest: lock.recipe.digest,
@@ -83,6 +101,20 @@ impl Plan {
             stages,
             warnings,
         })
+    }
+
+    /// Returns whether the builder's architecture is not the target's.
+    pub fn is_foreign(&self) -> bool {
+        self.builder != self.target.platform
+    }
+
+    /// Returns the steps that the builder must emulate, each with its stage.
+    pub fn emulated(&self) -> impl Iterator<Item = (&Stage, &Step)> {
+        let foreign = self.is_foreign();
+        let stages = self.stages.iter().filter(move |stage| foreign && stage.is_in(Dialect::Buildkit));
+        stages
+            .flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))
+            .filter(|(_, step)| step.runs == Runs::Target)
     }
 
     /// Returns the stage that is the image.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::oci::Digest;
+use crate::oci::{Arch, Digest};
 use crate::recipe::{AptPackage, ArtefactUrl, Component, LocalPath, Version, VersionRange};
 
 /// Where a fact comes from.
@@ -148,8 +148,15 @@ pub struct BaseImage {
     /// Whether compilers and CUDA headers are there.
     #[serde(default)]
     pub devel: bool,
+    /// The processor architectures for which it is published.
+    #[serde(default = "every_arch")]
+    pub archs: Vec<Arch>,
     /// Where this comes from.
     pub fact: Fact,
+}
+
+fn every_arch() -> Vec<Arch> {
+    vec![Arch::Amd64, Arch::Arm64]
 }
 
 impl BaseImage {

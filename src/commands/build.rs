@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::prepare::{Draft, INPUTS, Prepared};
+use super::prepare::{Draft, INPUTS, Machine, Prepared};
 use super::progress::Watcher;
 use super::{docker, failure, output};
 use crate::cli::{Build, BuildArgs, Cli};
@@ -53,7 +53,12 @@ pub(super) async fn build(
     draft.copies_are_there(world)?;
     let bundle = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
     let info = engine.info().await?;
-    let prepared = draft.prepared((Some(info.memory), Some(info.processors)), world).await?;
+    let machine = Machine {
+        memory: Some(info.memory),
+        processors: Some(info.processors),
+        platform: Some(info.platform),
+    };
+    let prepared = draft.prepared(machine, world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let builder = builder(arguments.dialect, &info)?;
     let secrets = secrets(bundle, builder.dialect, arguments)?;

@@ -1,6 +1,6 @@
 //! `smp-image check`: looks into an image without a GPU.
 
-use super::prepare::prepare;
+use super::prepare::{Machine, prepare};
 use super::{docker, output};
 use crate::check::{self, CheckError, Severity};
 use crate::cli::{Check, Cli, ImageArgs, RecipeArgs, SourceArgs};
@@ -35,7 +35,7 @@ pub(super) async fn expected(
     let Some(recipe) = &arguments.recipe else { return Ok((Vec::new(), Vec::new())) };
     let recipe = RecipeArgs { recipe: Some(recipe.clone()), arch: arguments.arch };
     let source = SourceArgs { mirror: Vec::new() };
-    let prepared = prepare(&recipe, &source, (None, None), world).await?;
+    let prepared = prepare(&recipe, &source, Machine::default(), world).await?;
     Ok((prepared.plan.expectations, prepared.plan.probes))
 }
 

@@ -4,6 +4,7 @@ use crate::catalog::CatalogError;
 use crate::engine::{EngineError, StepFailure};
 use crate::error::{Failure, Fault};
 use crate::plan::PlanError;
+use crate::render::RenderError;
 use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
@@ -178,6 +179,18 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             (Fault::Machine, Vec::new())
         }
         EngineError::Api { .. } | EngineError::Protocol { .. } => (Fault::Machine, Vec::new()),
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        let message = error.to_string();
+        match error {
+            RenderError::Template { .. } => Self::said(Fault::Defect, message),
+            RenderError::Foreign { .. } => Self::said(Fault::Machine, message).hint(
+                "take BuildKit (Docker Engine 23.0 or later), or a builder of the image's architecture",
+            ),
+        }
     }
 }
 

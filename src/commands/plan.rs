@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
-use super::prepare::prepare;
+use super::prepare::{Machine, prepare};
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
+use crate::oci::{Arch, Platform};
 use crate::plan::{Plan, Runs, StartsFrom};
 
 pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let memory = (Some(verb.memory << 30), None);
-    let prepared = prepare(&verb.recipe, &verb.source, memory, world).await?;
+    let platform = verb.on.or_else(Arch::host).map(|arch| Platform { arch });
+    let builder = Machine { memory: Some(verb.memory << 30), platform, ..Machine::default() };
+    let prepared = prepare(&verb.recipe, &verb.source, builder, world).await?;
     let text = match cli.format {
         Format::Json => serde_json::to_string_pretty(&prepared.plan)
             .map(|json| format!("{json}\n"))
@@ -21,7 +23,7 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
 }
 
 fn told(plan: &Plan) -> String {
-    let mut text = format!("{} for {}\n", plan.recipe, plan.target.platform);
+    let mut text = format!("{} for {}, built on {}\n", plan.recipe, plan.target.platform, plan.builder);
     let instances: Vec<&str> = plan.target.instances.iter().map(|instance| instance.name.as_str()).collect();
     // Writing to a String cannot fail.
     let _infallible = writeln!(text, "runs on {}", instances.join(", "));
@@ -33,13 +35,13 @@ fn told(plan: &Plan) -> String {
         let _infallible = writeln!(text, "\n{}  (from {from})", stage.name);
         for step in &stage.steps {
             let runs = match step.runs {
-                Runs::Native => "native",
-                Runs::Target => "target",
+                Runs::Target if plan.is_foreign() => "emulated",
+                _ => "native",
             };
-            let _infallible = writeln!(text, "  {runs}  {}", step.does);
+            let _infallible = writeln!(text, "  {runs:<8}  {}", step.does);
         }
     }
-    text.push('\n');
+    let _infallible = writeln!(text, "\n{}", counted(plan));
     for expectation in &plan.expectations {
         let version =
             expectation.version.as_ref().map_or("as the distribution has it".to_owned(), ToString::to_string);
@@ -49,4 +51,20 @@ fn told(plan: &Plan) -> String {
         let _infallible = writeln!(text, "warning: {warning}");
     }
     text
+}
+
+/// Returns how many steps run as they are and how many must be emulated.
+fn counted(plan: &Plan) -> String {
+    let steps = |count: usize| if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
+    match plan.emulated_steps {
+        0 if plan.is_foreign() => {
+            format!(
+                "{} native, none emulated: nothing of {} is started",
+                steps(plan.native_steps),
+                plan.target.platform
+            )
+        }
+        0 => format!("{} native", steps(plan.native_steps)),
+        emulated => format!("{} native, {emulated} emulated", steps(plan.native_steps)),
+    }
 }

@@ -45,6 +45,17 @@ impl From<&LockArgs> for Asking {
     }
 }
 
+/// What is known of the machine that builds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Machine {
+    /// Its memory in bytes.
+    pub(super) memory: Option<u64>,
+    /// Its processors.
+    pub(super) processors: Option<u64>,
+    /// Its platform; that of the image where nobody said.
+    pub(super) platform: Option<Platform>,
+}
+
 /// What can be known without asking anybody: no engine, no network.
 pub(super) struct Draft {
     /// The recipe and where it lies.
@@ -83,20 +94,20 @@ impl Draft {
         Ok(())
     }
 
-    /// Asks for what the lock leaves open, where that is allowed, and makes the plan for a builder with this memory and these
-    /// processors.
-    pub(super) async fn prepared(
-        self,
-        builder: (Option<u64>, Option<u64>),
-        world: &World,
-    ) -> Result<Prepared, Failure> {
+    /// Asks for what the lock leaves open, where that is allowed, and makes the plan for `builder`.
+    pub(super) async fn prepared(self, builder: Machine, world: &World) -> Result<Prepared, Failure> {
         let Self { workpiece, lock, platform, mirrors, asking } = self;
         let catalog = Catalog::embedded()?;
         let lock = match lock {
             Some(lock) if asking == Asking::Forbidden => lock,
             lock => lock::for_build(lock, &workpiece, platform, &catalog, world, &mirrors).await?,
         };
-        let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
+        let options = Options {
+            builder_memory: builder.memory,
+            builder_processors: builder.processors,
+            builder: builder.platform,
+            mirrors,
+        };
         let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
         Ok(Prepared { workpiece, lock, plan })
     }
@@ -106,7 +117,7 @@ impl Draft {
 pub(super) async fn prepare(
     arguments: &RecipeArgs,
     source: &SourceArgs,
-    builder: (Option<u64>, Option<u64>),
+    builder: Machine,
     world: &World,
 ) -> Result<Prepared, Failure> {
     Draft::read(arguments, source, Asking::Forbidden, world)?.prepared(builder, world).await
@@ -115,7 +126,7 @@ pub(super) async fn prepare(
 impl Prepared {
     /// Returns the Dockerfile for `builder`.
     pub(super) fn dockerfile(&self, builder: Builder) -> Result<String, Failure> {
-        render::render(&self.plan, builder).map_err(|error| Failure::said(Fault::Defect, error.to_string()))
+        Ok(render::render(&self.plan, builder)?)
     }
 
     /// Returns the labels of the image: OCI's, and the digests of everything that went into it.

@@ -2,8 +2,8 @@
 
 use super::compose::{Composer, compiling_image, known_version, source_stage};
 use super::python::{self, Home, Python};
-use super::stage::{Compile, Part, PythonCompile, StartsFrom, Variable, Work};
-use super::{ImageRef, PlanError};
+use super::stage::{Compile, Part, PythonCompile, StartsFrom, Variable};
+use super::{ImageRef, PlanError, Work};
 use crate::catalog::Os;
 use crate::lock::{LockedComponent, Origin};
 use crate::recipe::{AptPackage, Component, ImagePath, Version};

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::compile::Compiler;
-use super::policy;
+use super::foreign::OVERLAY;
 use super::python::{self, Home, Python};
 use super::stage::{
-    Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable, Work,
+    Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable,
 };
-use super::{ImageRef, Options, PlanError, Target};
-use crate::catalog::{BaseImage, Catalog, Packages};
+use super::{ImageRef, Options, PlanError, Target, Work};
+use crate::catalog::{Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedImage, Origin};
 use crate::oci::Dialect;
 use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, LocalPath, Recipe, Version};
@@ -45,6 +45,8 @@ pub(super) struct Composer<'a> {
     pub(super) options: &'a Options,
     pub(super) target: &'a Target,
     pub(super) python: Python,
+    /// Whether the builder's architecture is not the target's.
+    pub(super) foreign: bool,
     pub(super) stages: Vec<Stage>,
     /// What reaches the image, in order.
     pub(super) parts: Vec<Part>,
@@ -68,6 +70,7 @@ pub(super) fn stages(
         options,
         target,
         python,
+        foreign: options.builder.is_some_and(|builder| builder != target.platform),
         stages: Vec::new(),
         parts: Vec::new(),
         folders: Vec::new(),
@@ -79,7 +82,7 @@ pub(super) fn stages(
 impl Composer<'_> {
     fn compose(&mut self) -> Result<(), PlanError> {
         let base = StartsFrom::Image(ImageRef::new(&self.lock.base, self.options)?);
-        let mut trunk = self.system(&base)?;
+        let mut trunk = if self.foreign { self.foreign_system(&base)? } else { self.system(&base)? };
         self.sources(&base)?;
         let unpacks_in = self.interpreter(&base)?;
         let in_place = self.wheels(unpacks_in.as_ref())?;
@@ -88,7 +91,11 @@ impl Composer<'_> {
             trunk = self.efa(version, trunk)?;
         }
         Compiler::new(self)?.compile()?;
-        self.image(trunk, in_place)
+        self.image(trunk, in_place)?;
+        if self.foreign {
+            self.place_steps();
+        }
+        Ok(())
     }
 
     /// Returns `component` of the lock if it comes into the image by `origin`.
@@ -97,8 +104,34 @@ impl Composer<'_> {
     }
 
     pub(super) fn push(&mut self, name: &str, from: StartsFrom, work: Work) -> Result<StageName, PlanError> {
+        let native = match &from {
+            StartsFrom::Stage(parent) => {
+                self.stages.iter().any(|stage| stage.name == *parent && stage.native)
+            }
+            StartsFrom::Image(_) => false,
+        };
+        self.push_on(name, from, work, native)
+    }
+
+    /// Adds a stage that runs on the builder's own platform, whatever the image is made for.
+    pub(super) fn push_native(
+        &mut self,
+        name: &str,
+        from: StartsFrom,
+        work: Work,
+    ) -> Result<StageName, PlanError> {
+        self.push_on(name, from, work, true)
+    }
+
+    fn push_on(
+        &mut self,
+        name: &str,
+        from: StartsFrom,
+        work: Work,
+        native: bool,
+    ) -> Result<StageName, PlanError> {
         let name: StageName = name.parse()?;
-        self.stages.push(Stage { name: name.clone(), from, only: None, steps: work.steps(), work });
+        self.stages.push(Stage { name: name.clone(), from, native, only: None, steps: work.steps(), work });
         Ok(name)
     }
 
@@ -111,15 +144,21 @@ impl Composer<'_> {
 
     /// Adds the stage that installs what stays of the distribution; returns what the image starts from.
     fn system(&mut self, base: &StartsFrom) -> Result<StartsFrom, PlanError> {
-        let of_components = self.lock.components.iter().flat_map(|locked| &locked.packages);
-        let mut packages: Vec<AptPackage> = of_components.chain(&self.lock.packages).cloned().collect();
-        packages.sort();
-        packages.dedup();
+        let packages = self.packages();
         if packages.is_empty() {
             return Ok(base.clone());
         }
         let work = Work::System { packages, venv: self.python.venv() };
         Ok(StartsFrom::Stage(self.push("system", base.clone(), work)?))
+    }
+
+    /// Returns the packages of the distribution that the image has, sorted.
+    pub(super) fn packages(&self) -> Vec<AptPackage> {
+        let of_components = self.lock.components.iter().flat_map(|locked| &locked.packages);
+        let mut packages: Vec<AptPackage> = of_components.chain(&self.lock.packages).cloned().collect();
+        packages.sort();
+        packages.dedup();
+        packages
     }
 
     /// Adds a stage for each source archive, and the one that they download in.
@@ -137,7 +176,11 @@ impl Composer<'_> {
         }
         // The classic builder cannot mount the installer from another stage, and would download it in vain.
         let mounted = |origin: Origin| (origin == Origin::Installer).then_some(Dialect::Buildkit);
-        let fetch = self.push("fetch", base.clone(), Work::Fetch)?;
+        let fetch = if self.foreign && !self.fetches_programs() {
+            self.push("fetch", StartsFrom::Stage("tools".parse()?), Work::Fetch)?
+        } else {
+            self.push("fetch", base.clone(), Work::Fetch)?
+        };
         if !conda && archives.iter().all(|(_, origin)| mounted(*origin).is_some()) {
             self.last_only(Dialect::Buildkit);
         }
@@ -175,7 +218,11 @@ impl Composer<'_> {
                 if self.lock.requirements().next().is_none() {
                     return Ok(None);
                 }
-                self.push("python", base.clone(), Work::Python { venv: home.prefix })?
+                if self.foreign {
+                    self.native_python()?
+                } else {
+                    self.push("python", base.clone(), Work::Python { venv: home.prefix })?
+                }
             }
             Python::Conda(home) => self.smp(&home)?,
         };
@@ -215,6 +262,7 @@ impl Composer<'_> {
         };
         for group in groups {
             let work = Work::Wheels {
+                host: self.host(),
                 tools: self.tools(&group)?,
                 title: group.title,
                 packages: group.packages,
@@ -245,26 +293,11 @@ impl Composer<'_> {
             .collect()
     }
 
-    fn efa(&mut self, version: Version, trunk: StartsFrom) -> Result<StartsFrom, PlanError> {
-        let base = self.catalog.image(&self.lock.base.image);
-        let work = Work::Efa {
-            flags: installer_flags(&version, base)?,
-            plugin: version >= policy::brings_plugin()?,
-            source: source_stage(Component::Efa).parse()?,
-            download: self.download(Component::Efa)?,
-            version,
-        };
-        self.folders.push("/opt/amazon/efa/lib".parse()?);
-        if self.component(Component::AwsOfiNccl, Origin::Archive).is_none() {
-            // The plugin's folder lost its architecture in some release between 1.44 and 1.48.
-            let machine = self.target.platform.arch.machine();
-            self.folders.push(format!("/opt/amazon/ofi-nccl/lib/{machine}-linux-gnu").parse()?);
-            self.folders.push("/opt/amazon/ofi-nccl/lib".parse()?);
+    fn image(&mut self, mut trunk: StartsFrom, mut packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
+        let overlaid = self.foreign && !packages.is_empty();
+        if overlaid {
+            self.overlay(std::mem::take(&mut packages))?;
         }
-        Ok(StartsFrom::Stage(self.push("efa", trunk, work)?))
-    }
-
-    fn image(&mut self, trunk: StartsFrom, packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
         let copies = self
             .recipe
             .copy
@@ -273,13 +306,16 @@ impl Composer<'_> {
             .collect();
         let mut parts = std::mem::take(&mut self.parts);
         parts.sort_by_key(|part| LARGE_FIRST.iter().position(|name| *name == part.stage.as_str()));
+        if self.foreign {
+            (trunk, parts) = self.foreign_image(trunk, parts)?;
+        }
         let work = Work::Image {
             parts,
             packages,
             folders: std::mem::take(&mut self.folders),
             copies,
             path: self.path()?,
-            env: self.env()?,
+            env: self.env(overlaid)?,
             workdir: self.recipe.image.workdir.as_ref().map(|workdir| workdir.get_ref().clone()),
         };
         self.push("image", trunk, work)?;
@@ -302,29 +338,19 @@ impl Composer<'_> {
     }
 
     /// Returns the image's variables: the recipe's, over what makes container runtimes hand out GPUs.
-    fn env(&self) -> Result<Vec<Variable>, PlanError> {
+    fn env(&self, overlaid: bool) -> Result<Vec<Variable>, PlanError> {
         let mut env = BTreeMap::new();
         let base = self.catalog.image(&self.lock.base.image);
         if base.is_some_and(|image| !image.carries.contains_key(&Component::Cuda)) {
             env.insert("NVIDIA_VISIBLE_DEVICES".parse::<EnvName>()?, "all".parse()?);
             env.insert("NVIDIA_DRIVER_CAPABILITIES".parse()?, "compute,utility".parse()?);
         }
+        if overlaid {
+            env.insert("PYTHONPATH".parse()?, OVERLAY.parse()?);
+        }
         env.extend(self.recipe.image.env.clone());
         Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
     }
-}
-
-/// Returns the options of EFA installer `version` in a container on `base`.
-///
-/// From 1.48.0 the installer takes any image with `/opt/nvidia/nvidia_entrypoint.sh` for one of NGC and leaves out rdma-core or its
-/// plugin; older installers do not know the options that stop it.
-fn installer_flags(version: &Version, base: Option<&BaseImage>) -> Result<Vec<String>, PlanError> {
-    let mut flags = vec!["-y", "--skip-kmod", "--skip-limit-conf", "--no-verify"];
-    let knows_ngc: Version = "1.48.0".parse()?;
-    if *version >= knows_ngc && base.is_none_or(|image| image.nvidia_entrypoint) {
-        flags.extend(["--disable-ngc", "--disable-build-ngc"]);
-    }
-    Ok(flags.into_iter().map(str::to_owned).collect())
 }
 
 /// Returns the facts on the Python packages that bring `locked`: those whose leader is among them.

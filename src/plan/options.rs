@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::oci::Reference;
+use crate::oci::{Platform, Reference};
 
 /// Memory assumed where the builder is not known: a common CI runner.
 const ASSUMED_MEMORY: u64 = 16 << 30;
@@ -20,6 +20,8 @@ pub struct Options {
     pub builder_memory: Option<u64>,
     /// Processors of the machine that builds, where they are known.
     pub builder_processors: Option<u64>,
+    /// The platform of the machine that builds; that of the image where it is not known.
+    pub builder: Option<Platform>,
     /// Registries to ask instead of others.
     pub mirrors: Vec<Mirror>,
 }
@@ -97,7 +99,7 @@ mod tests {
         let with = |gib: u64, processors| Options {
             builder_memory: Some(gib << 30),
             builder_processors: processors,
-            mirrors: Vec::new(),
+            ..Options::default()
         };
         assert_eq!(with(4, None).max_jobs(), 1);
         assert_eq!(with(16, None).max_jobs(), 2);

@@ -1,6 +1,7 @@
 //! The instructions of each kind of stage, in order, and which of them must run the target's programs.
 
-use super::stage::{Checksum, Instruction, Part, Runs, Step, Work};
+use super::Work;
+use super::stage::{Checksum, Instruction, Part, PinnedPackage, Runs, Step};
 
 impl Work {
     /// Returns the instructions after `FROM`.
@@ -11,6 +12,27 @@ impl Work {
                 vec![on_target(format!("install {}{environment}", words(packages)))]
             }
             Self::Python { venv } => vec![on_target(format!("make the Python environment {venv} with pip"))],
+            Self::Tools { packages, .. } => {
+                vec![native(Instruction::Run, format!("install {} for unpacking", words(packages)))]
+            }
+            Self::Base => Vec::new(),
+            Self::Twin { packages } => {
+                vec![native(
+                    Instruction::Run,
+                    format!("install {} on the builder's architecture", words(packages)),
+                )]
+            }
+            Self::Distribution { packages, theirs, .. } => vec![
+                native(Instruction::Arg, "the builder's architecture"),
+                copy("the program that unpacks and registers packages"),
+                native(Instruction::Run, format!("unpack and register {} for {theirs}", words(packages))),
+            ],
+            Self::Files { parts } => copies(parts).collect(),
+            Self::Loader { machine, .. } => vec![
+                copy("the program that writes the loader's cache"),
+                native(Instruction::Run, format!("tell the loader of {machine} where the libraries are")),
+            ],
+            Self::Overlay { packages, sources, .. } => overlay(packages, sources),
             Self::Wheels { packages, tools, .. } => {
                 let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
                 let mut steps = Vec::new();
@@ -80,6 +102,11 @@ impl Work {
         steps.extend(own.iter().map(|own| copy(&format!("{} to {}", own.from, own.to))));
         steps
     }
+}
+
+fn overlay(packages: &[PinnedPackage], sources: &[PinnedPackage]) -> Vec<Step> {
+    let all: Vec<_> = packages.iter().chain(sources).map(|package| &package.requirement).collect();
+    vec![native(Instruction::Run, format!("fetch, verify and unpack {} for the base's Python", words(&all)))]
 }
 
 fn compiled(parts: &[Part], what: &str) -> Vec<Step> {
