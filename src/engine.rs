@@ -82,6 +82,8 @@ pub struct EngineInfo {
     pub api: String,
     /// The platform on which it runs natively.
     pub platform: Platform,
+    /// The platforms whose programs its BuildKit runs, natively or emulated; empty where it has none or does not say.
+    pub platforms: Vec<Platform>,
     /// How it keeps images.
     pub store: Store,
     /// Whether builds go through BuildKit.

@@ -316,6 +316,7 @@ async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, C
         version: "26.1.5".to_owned(),
         api: "1.45".to_owned(),
         platform: AMD64,
+        platforms: Vec::new(),
         store: Store::Containerd,
         buildkit: true,
         data_root: String::new(),

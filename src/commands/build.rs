@@ -11,6 +11,7 @@ use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineErro
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
+use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::render::Builder;
 use crate::report::{Building, Report};
@@ -62,6 +63,9 @@ pub(super) async fn build(
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let builder = builder(arguments.dialect, &info)?;
     let secrets = secrets(bundle, builder.dialect, arguments)?;
+    if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
+        refuse_what_cannot_run(&prepared.plan, builder, &info)?;
+    }
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
     let platform = prepared.plan.target.platform;
@@ -134,6 +138,34 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
     let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
     let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
     Ok(Builder { dialect, link })
+}
+
+/// Refuses a foreign build that this builder could not finish, before it starts: one without the stages that it needs, and one whose
+/// programs nobody here can run.
+fn refuse_what_cannot_run(plan: &Plan, builder: Builder, info: &EngineInfo) -> Result<(), Failure> {
+    let (target, own) = (plan.target.platform, info.platform);
+    if !builder.link {
+        return Err(Failure::said(
+            Fault::Machine,
+            format!("the image is for {target}, the engine {} runs on {own}, and its BuildKit is too old for that", info.version),
+        )
+        .hint(format!("take Docker Engine 23.0 or later, or a builder that is {target}")));
+    }
+    if plan.emulated_steps == 0 || info.platforms.contains(&target) {
+        return Ok(());
+    }
+    let mut steps: Vec<String> =
+        plan.emulated().map(|(stage, step)| format!("\n  {}: {}", stage.name, step.does)).collect();
+    steps.sort_by_key(|step| !step.contains("compile"));
+    let message = format!(
+        "{} of {} steps must run programs of {target}, and this builder is {own} and has no emulator:{}",
+        plan.emulated_steps,
+        plan.emulated_steps + plan.native_steps,
+        steps.concat()
+    );
+    Err(Failure::said(Fault::Machine, message)
+        .hint(format!("build on a machine that is {target}: --host ssh://HOST or --context NAME"))
+        .hint("an emulator can be installed (docker run --privileged --rm tonistiigi/binfmt --install all); compiling under it takes many times as long"))
 }
 
 /// Returns the secrets of the build by their names. The classic builder has none: certificates that were only found on this machine

@@ -20,7 +20,7 @@ use tonic::body::Body;
 use super::credentials::Credentials;
 use super::transport::Transport;
 use super::{BuildRequest, Built, EngineError, Events, Store};
-use crate::oci::Digest;
+use crate::oci::{Digest, Platform};
 use progress::Progress;
 use session::Session;
 
@@ -50,22 +50,29 @@ const ORIGIN: &str = "http://localhost";
 /// Messages of BuildKit, such as the whole graph of a build, may be large.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Whether the engine behind `transport` builds with BuildKit.
-pub(super) async fn answers(transport: &Transport) -> Result<bool, EngineError> {
+/// Returns the platforms whose programs the BuildKit behind `transport` runs, natively or emulated; nothing where there is none.
+pub(super) async fn platforms(transport: &Transport) -> Result<Option<Vec<Platform>>, EngineError> {
     let doing = "looking for BuildKit";
     let (_, mut client, connection) = match control(transport, doing).await {
         Ok(control) => control,
-        Err(EngineError::Api { .. }) => return Ok(false),
+        Err(EngineError::Api { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let request = ListWorkersRequest::default();
     let asked = super::http::within(Duration::from_secs(30), doing, async {
         tokio::select! {
-            answer = client.list_workers(request) => Ok(answer.is_ok()),
-            _ = connection => Ok(false),
+            answer = client.list_workers(request) => Ok(answer.ok()),
+            _ = connection => Ok(None),
         }
     });
-    asked.await
+    let Some(answer) = asked.await? else { return Ok(None) };
+    let named = answer.into_inner().record.into_iter().flat_map(|worker| worker.platforms);
+    let mut platforms: Vec<Platform> = named
+        .filter_map(|platform| format!("{}/{}", platform.os, platform.architecture).parse().ok())
+        .collect();
+    platforms.sort_unstable();
+    platforms.dedup();
+    Ok(Some(platforms))
 }
 
 /// Builds one image on an engine that keeps images in `store`.

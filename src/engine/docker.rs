@@ -193,10 +193,10 @@ impl DockerEngine {
 impl Engine for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let doing = "asking the engine what it is";
-        let (info, version, buildkit) = tokio::try_join!(
+        let (info, version, platforms) = tokio::try_join!(
             self.ask(doing, self.docker.info()),
             self.ask(doing, self.docker.version()),
-            super::buildkit::answers(&self.transport),
+            super::buildkit::platforms(&self.transport),
         )?;
         let store = store_of(&info);
         let nonsense = |reason: String| EngineError::Protocol { doing: doing.into(), reason };
@@ -212,7 +212,8 @@ impl Engine for DockerEngine {
                 .parse()
                 .map_err(|error: crate::oci::BadPlatform| nonsense(error.to_string()))?,
             store: *self.store.get_or_init(|| async { store }).await,
-            buildkit,
+            buildkit: platforms.is_some(),
+            platforms: platforms.unwrap_or_default(),
             data_root: info.docker_root_dir.unwrap_or_default(),
             memory: number(info.mem_total),
             processors: number(info.ncpu),

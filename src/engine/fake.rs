@@ -210,6 +210,7 @@ mod tests {
             version: "1".into(),
             api: "1.45".into(),
             platform: Platform { arch: Arch::Amd64 },
+            platforms: Vec::new(),
             store: Store::Graph,
             buildkit: true,
             data_root: String::new(),

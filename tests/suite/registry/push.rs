@@ -43,6 +43,7 @@ pub(crate) fn engine() -> FakeEngine {
         version: "26.1.5".into(),
         api: "1.45".into(),
         platform: amd64(),
+        platforms: Vec::new(),
         store: Store::Graph,
         buildkit: true,
         data_root: "/".into(),
