@@ -1,11 +1,12 @@
 """Installs packages of another architecture without running any of their programs: dpkg of this machine unpacks and registers them, and
 what their maintainer scripts do is taken from a twin, where the same packages of this machine's own architecture were installed.
 
-usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
+usage: foreign-debs.py TARGET TWIN CHANGED CHOSEN DEBS OUT THEIRS OURS
   TARGET   the root folder of the target's base; it may be written to
   TWIN     the root folder of the twin
   CHANGED  a file with the paths that the installation changed in the twin, each ended by a zero byte
-  DEBS     the folder of the target's packages
+  CHOSEN   a file with what `apt-get install --simulate` said for the target
+  DEBS     the folder where apt put the target's packages
   OUT      where everything that changed in TARGET is put
   THEIRS, OURS   the architectures of target and twin as dpkg calls them
 """
@@ -14,6 +15,7 @@ import compileall
 import glob
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -86,6 +88,8 @@ class Install:
         for name in BY_SCRIPTS[1:]:
             if os.path.exists(self.twin + name):
                 shutil.copyfile(self.twin + name, self.target + name)
+        if not debs:
+            return
         with tempfile.TemporaryDirectory() as folder:
             scripts = [without_scripts(deb, folder) for deb in debs]
             # Triggers would run scripts of packages that are there: those stand aside.
@@ -207,6 +211,18 @@ class Install:
                 sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
 
 
+def packages(chosen, debs):
+    """Returns the files of the packages that apt chose: the folder is a cache, and holds those of other builds too."""
+    pattern = re.compile(r"Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*\[([a-z0-9]+)\]")
+    with open(chosen, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+        removed = [line for line in lines if line.startswith("Remv ")]
+        if removed:
+            sys.exit("apt would remove packages of the base, which needs a step on the target: " + "; ".join(removed))
+        found = [match.groups() for match in map(pattern.match, lines) if match]
+    return sorted(f"{debs}/{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in found)
+
+
 def changed_since(root, start):
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -219,7 +235,7 @@ def changed_since(root, start):
 
 
 def main():
-    target, twin, changed, debs, out, theirs, ours = sys.argv[1:]
+    target, twin, changed, chosen, debs, out, theirs, ours = sys.argv[1:]
     with open(changed, "rb") as file:
         paths = [os.fsdecode(path) for path in file.read().split(b"\0") if path]
     with tempfile.NamedTemporaryFile() as stamp:
@@ -230,7 +246,7 @@ def main():
     for path in glob.glob(install.info + "/*.list"):
         with open(path, encoding="utf-8", errors="surrogateescape") as lines:
             before.update(line.rstrip("\n") for line in lines if os.path.lexists(install.target + line.rstrip("\n")))
-    install.unpack(sorted(glob.glob(debs + "/*.deb")))
+    install.unpack(packages(chosen, debs))
     install.follow(paths)
     for path in sorted(before):
         if not os.path.lexists(install.target + path):

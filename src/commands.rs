@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod docker;
 mod failure;
+mod foreign;
 mod lock;
 mod new;
 mod output;
@@ -16,6 +17,7 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod wheels;
 mod workshop;
 mod world;
 

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod resolve;
 pub mod plan;
 pub mod render;
+pub mod wheelhouse;
 pub mod engine;
 pub mod check;
 pub mod smoke;

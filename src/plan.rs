@@ -13,6 +13,7 @@ mod python;
 mod stage;
 mod steps;
 mod target;
+mod wheel;
 mod work;
 
 use serde::{Deserialize, Serialize};
@@ -24,12 +25,13 @@ use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
 pub use image::ImageRef;
-pub use options::{BadMirror, Mirror, Options};
+pub use options::{BadMirror, KeptWheel, Mirror, Options};
 pub use stage::{
     Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
     StartsFrom, Step, UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};
+pub use wheel::WheelKey;
 pub use work::Work;
 
 /// The format of a plan as JSON. It changes only when a reader would have to.
@@ -57,6 +59,8 @@ pub struct Plan {
     pub native_steps: usize,
     /// How many steps run programs of the target that the builder must emulate.
     pub emulated_steps: usize,
+    /// How many compilations are left out because their wheels were kept.
+    pub cached_steps: usize,
     /// The stages in the order of the Dockerfile; the last is the image.
     pub stages: Vec<Stage>,
     /// What the image must hold.
@@ -90,6 +94,7 @@ impl Plan {
             builder,
             native_steps: steps().count() - emulated_steps,
             emulated_steps,
+            cached_steps: stages.iter().filter(|stage| matches!(stage.work, Work::Taken { .. })).count(),
             version: VERSION,
             recipe: recipe.name.get_ref().clone(),
             recipe_digest: lock.recipe.digest,
@@ -106,6 +111,14 @@ impl Plan {
     /// Returns whether the builder's architecture is not the target's.
     pub fn is_foreign(&self) -> bool {
         self.builder != self.target.platform
+    }
+
+    /// Returns the stages that compile a Python package.
+    pub fn compiles(&self) -> impl Iterator<Item = (&StageName, &PythonCompile)> {
+        self.stages.iter().filter_map(|stage| match &stage.work {
+            Work::TransformerEngine(compile) | Work::FlashAttn(compile) => Some((&stage.name, compile)),
+            _ => None,
+        })
     }
 
     /// Returns the steps that the builder must emulate, each with its stage.

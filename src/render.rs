@@ -28,6 +28,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("python-compile.tera", include_str!("../dockerfiles/python-compile.tera")),
     ("transformer-engine.tera", include_str!("../dockerfiles/transformer-engine.tera")),
     ("flash-attn.tera", include_str!("../dockerfiles/flash-attn.tera")),
+    ("taken.tera", include_str!("../dockerfiles/taken.tera")),
     ("tools.tera", include_str!("../dockerfiles/tools.tera")),
     ("base.tera", include_str!("../dockerfiles/base.tera")),
     ("twin.tera", include_str!("../dockerfiles/twin.tera")),

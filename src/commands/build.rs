@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::prepare::{Draft, INPUTS, Machine, Prepared};
 use super::progress::Watcher;
-use super::{docker, failure, output};
+use super::wheels::{Borrowed, Stock, Workbench};
+use super::{docker, failure, foreign, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
-use crate::engine::{BuildRequest, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret};
+use crate::engine::{
+    BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
+};
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Dialect, Digest, Platform, Reference};
-use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::render::Builder;
 use crate::report::{Building, Report};
@@ -59,31 +61,28 @@ pub(super) async fn build(
         processors: Some(info.processors),
         platform: Some(info.platform),
     };
-    let prepared = draft.prepared(machine, world).await?;
+    let mut prepared = draft.prepared(machine, world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
+    let stock = Stock::open(arguments.wheelhouse.as_deref(), &prepared.plan, world).await?;
+    prepared.take(stock.images(&prepared.plan)?)?;
     let builder = builder(arguments.dialect, &info)?;
-    let secrets = secrets(bundle, builder.dialect, arguments)?;
     if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
-        refuse_what_cannot_run(&prepared.plan, builder, &info)?;
+        foreign::check(&prepared.plan, builder, &info, world)?;
     }
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
     let platform = prepared.plan.target.platform;
+    let secrets = secrets(bundle, builder.dialect, arguments)?;
     if !arguments.refresh
         && !arguments.no_cache
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
         return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
     }
-    let context = if prepared.workpiece.recipe.copy.is_empty() {
-        Context::Empty
-    } else {
-        Context::Folder(prepared.workpiece.folder(world))
-    };
     let request = BuildRequest {
         source_date_epoch: Some(prepared.epoch(world)),
+        context: context(&prepared, world),
         dockerfile,
-        context,
         platform,
         tags,
         labels,
@@ -94,12 +93,51 @@ pub(super) async fn build(
         no_cache: arguments.no_cache,
         dialect: builder.dialect,
     };
-    let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
-    let built = engine.build(&request, watcher.events()).await;
-    watcher.finish().await;
-    let built = built.map_err(|error| failure::of_build(error, &request.dockerfile))?;
     let reference = request.tags[0].clone();
-    Ok(Image { prepared, reference, id: built.id, building: Building::Built(built) })
+    let mut job = Job { engine, request, builder, prepared, cli, world };
+    let mut borrowed = Borrowed::default();
+    let built = job.run(&stock, &mut borrowed).await;
+    borrowed.put_away(engine).await;
+    let built = built?;
+    Ok(Image { prepared: job.prepared, reference, id: built.id, building: Building::Built(built) })
+}
+
+/// A build that has to run.
+struct Job<'a> {
+    engine: &'a DockerEngine,
+    request: BuildRequest,
+    builder: Builder,
+    prepared: Prepared,
+    cli: &'a Cli,
+    world: &'a World,
+}
+
+impl Job<'_> {
+    /// Supplies the wheels, compiling those that are nowhere, and builds the image.
+    async fn run(&mut self, stock: &Stock, borrowed: &mut Borrowed) -> Result<Built, Failure> {
+        let Self { engine, request, cli, world, .. } = self;
+        let bench = Workbench { engine, request, cli, world };
+        let compiled = bench.supply(&self.prepared.plan, stock, borrowed).await?;
+        if !compiled.is_empty() {
+            self.prepared.take(compiled)?;
+            self.request.dockerfile = self.prepared.dockerfile(self.builder)?;
+            self.request.labels =
+                self.prepared.labels(&self.request.dockerfile, self.request.profile, self.world)?;
+        }
+        let watcher = Watcher::start("build", self.request.tags[0].whole(), self.cli, self.world);
+        let built = self.engine.build(&self.request, watcher.events()).await;
+        watcher.finish().await;
+        built.map_err(|error| failure::of_build(error, &self.request.dockerfile))
+    }
+}
+
+/// Returns the files that the build may copy.
+fn context(prepared: &Prepared, world: &World) -> Context {
+    if prepared.workpiece.recipe.copy.is_empty() {
+        Context::Empty
+    } else {
+        Context::Folder(prepared.workpiece.folder(world))
+    }
 }
 
 impl Image {
@@ -138,34 +176,6 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
     let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
     let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
     Ok(Builder { dialect, link })
-}
-
-/// Refuses a foreign build that this builder could not finish, before it starts: one without the stages that it needs, and one whose
-/// programs nobody here can run.
-fn refuse_what_cannot_run(plan: &Plan, builder: Builder, info: &EngineInfo) -> Result<(), Failure> {
-    let (target, own) = (plan.target.platform, info.platform);
-    if !builder.link {
-        return Err(Failure::said(
-            Fault::Machine,
-            format!("the image is for {target}, the engine {} runs on {own}, and its BuildKit is too old for that", info.version),
-        )
-        .hint(format!("take Docker Engine 23.0 or later, or a builder that is {target}")));
-    }
-    if plan.emulated_steps == 0 || info.platforms.contains(&target) {
-        return Ok(());
-    }
-    let mut steps: Vec<String> =
-        plan.emulated().map(|(stage, step)| format!("\n  {}: {}", stage.name, step.does)).collect();
-    steps.sort_by_key(|step| !step.contains("compile"));
-    let message = format!(
-        "{} of {} steps must run programs of {target}, and this builder is {own} and has no emulator:{}",
-        plan.emulated_steps,
-        plan.emulated_steps + plan.native_steps,
-        steps.concat()
-    );
-    Err(Failure::said(Fault::Machine, message)
-        .hint(format!("build on a machine that is {target}: --host ssh://HOST or --context NAME"))
-        .hint("an emulator can be installed (docker run --privileged --rm tonistiigi/binfmt --install all); compiling under it takes many times as long"))
 }
 
 /// Returns the secrets of the build by their names. The classic builder has none: certificates that were only found on this machine

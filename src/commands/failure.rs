@@ -8,6 +8,7 @@ use crate::render::RenderError;
 use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
+use crate::wheelhouse::WheelhouseError;
 
 /// Standard output could not be written.
 pub(super) fn stdout(error: &std::io::Error) -> Failure {
@@ -190,6 +191,26 @@ impl From<RenderError> for Failure {
             RenderError::Foreign { .. } => Self::said(Fault::Machine, message).hint(
                 "take BuildKit (Docker Engine 23.0 or later), or a builder of the image's architecture",
             ),
+        }
+    }
+}
+
+impl From<WheelhouseError> for Failure {
+    fn from(error: WheelhouseError) -> Self {
+        let message = error.to_string();
+        match error {
+            WheelhouseError::Folder { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::said(Fault::Machine, message).hint("make room there, or name another --wheelhouse")
+            }
+            WheelhouseError::Folder { .. } => Self::said(Fault::Machine, message)
+                .hint("name a folder that can be read and written, or leave --wheelhouse away"),
+            WheelhouseError::Corrupt { path, .. } => Self::said(Fault::Machine, message)
+                .hint(format!("remove {} and it is compiled again", path.display())),
+            WheelhouseError::Tampered { path, .. } => {
+                let folder = path.parent().unwrap_or(&path).display().to_string();
+                Self::said(Fault::Build, message)
+                    .hint(format!("find out who changed it; when {folder} is removed, it is compiled again"))
+            }
         }
     }
 }

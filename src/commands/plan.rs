@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::prepare::{Machine, prepare};
+use super::wheels::Stock;
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -12,7 +13,9 @@ use crate::plan::{Plan, Runs, StartsFrom};
 pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(), Failure> {
     let platform = verb.on.or_else(Arch::host).map(|arch| Platform { arch });
     let builder = Machine { memory: Some(verb.memory << 30), platform, ..Machine::default() };
-    let prepared = prepare(&verb.recipe, &verb.source, builder, world).await?;
+    let mut prepared = prepare(&verb.recipe, &verb.source, builder, world).await?;
+    let stock = Stock::open(verb.wheelhouse.as_deref(), &prepared.plan, world).await?;
+    prepared.take(stock.images(&prepared.plan)?)?;
     let text = match cli.format {
         Format::Json => serde_json::to_string_pretty(&prepared.plan)
             .map(|json| format!("{json}\n"))
@@ -53,18 +56,20 @@ fn told(plan: &Plan) -> String {
     text
 }
 
-/// Returns how many steps run as they are and how many must be emulated.
+/// Returns how many steps run as they are, how many must be emulated, and how many compilations are left out.
 fn counted(plan: &Plan) -> String {
-    let steps = |count: usize| if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
-    match plan.emulated_steps {
+    let steps = if plan.native_steps == 1 { "step" } else { "steps" };
+    let mut text = format!("{} {steps} native", plan.native_steps);
+    // Writing to a String cannot fail.
+    let _infallible = match plan.emulated_steps {
         0 if plan.is_foreign() => {
-            format!(
-                "{} native, none emulated: nothing of {} is started",
-                steps(plan.native_steps),
-                plan.target.platform
-            )
+            write!(text, ", none emulated: nothing of {} is started", plan.target.platform)
         }
-        0 => format!("{} native", steps(plan.native_steps)),
-        emulated => format!("{} native, {emulated} emulated", steps(plan.native_steps)),
+        0 => Ok(()),
+        emulated => write!(text, ", {emulated} emulated"),
+    };
+    if plan.cached_steps > 0 {
+        let _infallible = write!(text, ", {} compiled before and taken as they are", plan.cached_steps);
     }
+    text
 }

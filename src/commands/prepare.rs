@@ -13,7 +13,7 @@ use crate::commands::World;
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Digest, Platform, Profile};
-use crate::plan::{Mirror, Options, Plan};
+use crate::plan::{KeptWheel, Mirror, Options, Plan};
 use crate::recipe::Recipe;
 use crate::render::{self, Builder};
 
@@ -28,6 +28,7 @@ pub(super) struct Prepared {
     pub(super) lock: Lock,
     /// The plan.
     pub(super) plan: Plan,
+    options: Options,
 }
 
 /// How far the lock may be brought up to date.
@@ -106,10 +107,11 @@ impl Draft {
             builder_memory: builder.memory,
             builder_processors: builder.processors,
             builder: builder.platform,
+            wheels: BTreeMap::new(),
             mirrors,
         };
         let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
-        Ok(Prepared { workpiece, lock, plan })
+        Ok(Prepared { workpiece, lock, plan, options })
     }
 }
 
@@ -124,6 +126,13 @@ pub(super) async fn prepare(
 }
 
 impl Prepared {
+    /// Plans anew, so that `wheels` are taken and not compiled.
+    pub(super) fn take(&mut self, wheels: BTreeMap<String, KeptWheel>) -> Result<(), Failure> {
+        self.options.wheels.extend(wheels);
+        self.plan = Plan::new(&self.workpiece.recipe, &self.lock, &Catalog::embedded()?, &self.options)?;
+        Ok(())
+    }
+
     /// Returns the Dockerfile for `builder`.
     pub(super) fn dockerfile(&self, builder: Builder) -> Result<String, Failure> {
         Ok(render::render(&self.plan, builder)?)

@@ -47,6 +47,8 @@ pub(super) struct Composer<'a> {
     pub(super) python: Python,
     /// Whether the builder's architecture is not the target's.
     pub(super) foreign: bool,
+    /// The stage whose Python unpacks wheels, where the image has a Python of its own.
+    pub(super) unpacks_in: Option<StartsFrom>,
     pub(super) stages: Vec<Stage>,
     /// What reaches the image, in order.
     pub(super) parts: Vec<Part>,
@@ -71,6 +73,7 @@ pub(super) fn stages(
         target,
         python,
         foreign: options.builder.is_some_and(|builder| builder != target.platform),
+        unpacks_in: None,
         stages: Vec::new(),
         parts: Vec::new(),
         folders: Vec::new(),
@@ -84,8 +87,8 @@ impl Composer<'_> {
         let base = StartsFrom::Image(ImageRef::new(&self.lock.base, self.options)?);
         let mut trunk = if self.foreign { self.foreign_system(&base)? } else { self.system(&base)? };
         self.sources(&base)?;
-        let unpacks_in = self.interpreter(&base)?;
-        let in_place = self.wheels(unpacks_in.as_ref())?;
+        self.unpacks_in = self.interpreter(&base)?;
+        let in_place = self.wheels()?;
         if let Some(efa) = self.component(Component::Efa, Origin::Installer) {
             let version = known_version(efa)?;
             trunk = self.efa(version, trunk)?;
@@ -255,9 +258,9 @@ impl Composer<'_> {
     }
 
     /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
-    fn wheels(&mut self, unpacks_in: Option<&StartsFrom>) -> Result<Vec<PinnedPackage>, PlanError> {
+    fn wheels(&mut self) -> Result<Vec<PinnedPackage>, PlanError> {
         let groups = python::groups(self.lock)?;
-        let (Some(from), Some(home)) = (unpacks_in, self.python.home().cloned()) else {
+        let (Some(from), Some(home)) = (self.unpacks_in.clone(), self.python.home().cloned()) else {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
         };
         for group in groups {

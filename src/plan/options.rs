@@ -1,7 +1,10 @@
 //! What a plan depends on beyond recipe and lock: the builder's memory, and mirrors of registries.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::oci::{Platform, Reference};
 
@@ -22,8 +25,17 @@ pub struct Options {
     pub builder_processors: Option<u64>,
     /// The platform of the machine that builds; that of the image where it is not known.
     pub builder: Option<Platform>,
+    /// Images that hold wheels which were compiled before, by the names of their keys ([`super::WheelKey`]).
+    pub wheels: BTreeMap<String, KeptWheel>,
     /// Registries to ask instead of others.
     pub mirrors: Vec<Mirror>,
+}
+
+/// An image that holds a compiled wheel in `/wheels`, beside its checksum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KeptWheel {
+    /// The image, as a builder is told it.
+    pub image: String,
 }
 
 impl Options {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageRef, PlanError, Work};
+use super::{ImageRef, PlanError, WheelKey, Work};
 use crate::lock::{Artefact, Pin, PinnedRequirement};
 use crate::oci::{Dialect, Digest};
 use crate::recipe::{
@@ -109,6 +109,8 @@ pub struct PythonCompile {
     pub parts: Vec<Part>,
     /// Environment variables of the compilation.
     pub settings: Vec<Variable>,
+    /// By what the wheel is known that comes of it.
+    pub key: WheelKey,
     /// Folders of headers and libraries that wheels brought, below the environment's site-packages.
     #[schemars(with = "Vec<String>")]
     pub wheels: Vec<ImagePath>,

@@ -71,6 +71,10 @@ impl Work {
                 steps.push(on_target("install SMP's conda packages and verify their list"));
                 steps
             }
+            Self::Taken { title, .. } => vec![
+                copy(&format!("{title}, compiled before")),
+                native(Instruction::Run, format!("verify and unpack {title}")),
+            ],
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
                 let mut steps =
                     vec![jobs(), on_target("install the tools that Python extensions are built with")];

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::KeptWheel;
 use super::stage::{
     Checksum, Compile, Download, Part, PinnedPackage, PythonCompile, StageName, UserCopy, Variable,
 };
@@ -156,6 +157,18 @@ pub enum Work {
         /// The checksum of the list of everything that was installed, with each package's own checksum.
         listed: Checksum,
     },
+    /// Python packages that were compiled before, taken from an image that holds their wheels.
+    Taken {
+        /// The packages, in words.
+        title: String,
+        /// Where the wheels are.
+        kept: KeptWheel,
+        /// The Python environment to which they belong.
+        #[schemars(with = "String")]
+        prefix: ImagePath,
+        /// The platform as Python calls it, where it is not the one that unpacks.
+        host: Option<String>,
+    },
     /// Transformer Engine's PyTorch extension, compiled.
     TransformerEngine(PythonCompile),
     /// flash-attn, compiled.
@@ -203,6 +216,7 @@ impl Work {
             Self::Gdrcopy(_) => "gdrcopy",
             Self::NcclTests { .. } => "nccl-tests",
             Self::Smp { .. } => "smp",
+            Self::Taken { .. } => "taken",
             Self::TransformerEngine(_) => "transformer-engine",
             Self::FlashAttn(_) => "flash-attn",
             Self::Image { .. } => "image",

@@ -52,11 +52,12 @@ COPY <<'PROGRAM' /usr/local/lib/foreign-debs.py
 """Installs packages of another architecture without running any of their programs: dpkg of this machine unpacks and registers them, and
 what their maintainer scripts do is taken from a twin, where the same packages of this machine's own architecture were installed.
 
-usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
+usage: foreign-debs.py TARGET TWIN CHANGED CHOSEN DEBS OUT THEIRS OURS
   TARGET   the root folder of the target's base; it may be written to
   TWIN     the root folder of the twin
   CHANGED  a file with the paths that the installation changed in the twin, each ended by a zero byte
-  DEBS     the folder of the target's packages
+  CHOSEN   a file with what `apt-get install --simulate` said for the target
+  DEBS     the folder where apt put the target's packages
   OUT      where everything that changed in TARGET is put
   THEIRS, OURS   the architectures of target and twin as dpkg calls them
 """
@@ -65,6 +66,7 @@ import compileall
 import glob
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -258,6 +260,14 @@ class Install:
                 sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
 
 
+def packages(chosen, debs):
+    """Returns the files of the packages that apt chose: the folder is a cache, and holds those of other builds too."""
+    pattern = re.compile(r"Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*\[([a-z0-9]+)\]")
+    with open(chosen, encoding="utf-8") as lines:
+        found = [match.groups() for match in map(pattern.match, lines) if match]
+    return sorted(f"{debs}/{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in found)
+
+
 def changed_since(root, start):
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -270,7 +280,7 @@ def changed_since(root, start):
 
 
 def main():
-    target, twin, changed, debs, out, theirs, ours = sys.argv[1:]
+    target, twin, changed, chosen, debs, out, theirs, ours = sys.argv[1:]
     with open(changed, "rb") as file:
         paths = [os.fsdecode(path) for path in file.read().split(b"\0") if path]
     with tempfile.NamedTemporaryFile() as stamp:
@@ -281,7 +291,7 @@ def main():
     for path in glob.glob(install.info + "/*.list"):
         with open(path, encoding="utf-8", errors="surrogateescape") as lines:
             before.update(line.rstrip("\n") for line in lines if os.path.lexists(install.target + line.rstrip("\n")))
-    install.unpack(sorted(glob.glob(debs + "/*.deb")))
+    install.unpack(packages(chosen, debs))
     install.follow(paths)
     for path in sorted(before):
         if not os.path.lexists(install.target + path):
@@ -303,6 +313,7 @@ def main():
 
 main()
 PROGRAM
+
 RUN --mount=type=bind,from=base,source=/,target=/target,rw \
     --mount=type=bind,from=twin,source=/,target=/twin \
     --mount=type=cache,id=apt-debian-trixie-slim-distribution,target=/var/cache/apt,sharing=locked \
@@ -314,25 +325,21 @@ RUN --mount=type=bind,from=base,source=/,target=/target,rw \
         'Dir::Cache::archives "keep";' \
         'APT::Architecture "amd64";' \
         'APT::Architectures "amd64";' \
-        'APT::Install-Recommends "false";' \
         > /etc/apt/target.conf; \
     export APT_CONFIG=/etc/apt/target.conf DEBIAN_FRONTEND=noninteractive; \
-    set -- \
-        ibverbs-providers \
-        libfabric-bin \
-        libfabric1 \
-        libstdc++6 \
-        python3 \
-        rdma-core; \
     apt-get update; \
-    apt-get install --yes --download-only "$@"; \
-    apt-get install --simulate "$@" > /tmp/chosen; \
-    mkdir /tmp/debs; \
-    sed --quiet --regexp-extended 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*\[([a-z0-9]+)\].*$/\1_\3_\4.deb/p' /tmp/chosen \
-        | sed 's/:/%3a/g' \
-        | while read -r deb; do ln -s "/var/cache/apt/keep/$deb" /tmp/debs/; done; \
-    python3 /usr/local/lib/foreign-debs.py /target /twin /twin/changed /tmp/debs /out amd64 "$BUILDARCH"; \
-    rm -rf /tmp/chosen /tmp/debs
+    for how in --download-only --simulate; do \
+        apt-get install --yes --no-install-recommends "$how" \
+            ibverbs-providers \
+            libfabric-bin \
+            libfabric1 \
+            libstdc++6 \
+            python3 \
+            rdma-core \
+            > /tmp/chosen; \
+    done; \
+    python3 /usr/local/lib/foreign-debs.py /target /twin /twin/changed /tmp/chosen /var/cache/apt/keep /out amd64 "$BUILDARCH"; \
+    rm /tmp/chosen
 
 # Files of native stages, on the base of the target.
 FROM base AS system
@@ -650,6 +657,7 @@ def main():
 
 main()
 PROGRAM
+
 RUN --mount=type=bind,from=files,source=/,target=/target \
     set -eu; \
     python3 /usr/local/lib/foreign-loader.py /target /out x86_64 \

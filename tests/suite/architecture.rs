@@ -6,8 +6,23 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in walking order. A room may name the rooms above it; the exceptions are written out.
 const ROOMS: &[&str] = &[
-    "error", "oci", "cli", "recipe", "catalog", "lock", "resolve", "plan", "render", "engine", "check",
-    "smoke", "verdict", "registry", "report", "commands",
+    "error",
+    "oci",
+    "cli",
+    "recipe",
+    "catalog",
+    "lock",
+    "resolve",
+    "plan",
+    "render",
+    "wheelhouse",
+    "engine",
+    "check",
+    "smoke",
+    "verdict",
+    "registry",
+    "report",
+    "commands",
 ];
 
 /// Rooms that may name less than everything above them, with what they may name.
@@ -16,6 +31,8 @@ const STRICTER: &[(&str, &[&str])] = &[
     ("cli", &["oci", "recipe"]),
     // Any Dockerfile can be built: an engine knows no recipes.
     ("engine", &["oci"]),
+    // A wheelhouse keeps what a plan compiles, and nothing else.
+    ("wheelhouse", &["oci", "plan"]),
     // A registry knows images, not how they came to be.
     ("registry", &["oci", "engine", "verdict"]),
 ];
