@@ -20,7 +20,7 @@ suite: ## the tests that need nothing
 
 live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo test --quiet --test live --no-run
-	@$(WORKBENCH) up engine20 engine26 engine26c registry registry-auth ecr tools base
+	@$(WORKBENCH) up engine20 engine26 engine26c registry registry-auth ecr tools base base-arm64
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
 
 check: ## format, lints, licences and advisories, documentation

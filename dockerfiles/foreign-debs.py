@@ -1,12 +1,11 @@
 """Installs packages of another architecture without running any of their programs: dpkg of this machine unpacks and registers them, and
 what their maintainer scripts do is taken from a twin, where the same packages of this machine's own architecture were installed.
 
-usage: foreign-debs.py TARGET TWIN CHANGED CHOSEN DEBS OUT THEIRS OURS
+usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
   TARGET   the root folder of the target's base; it may be written to
   TWIN     the root folder of the twin
   CHANGED  a file with the paths that the installation changed in the twin, each ended by a zero byte
-  CHOSEN   a file with what `apt-get install --simulate` said for the target
-  DEBS     the folder where apt put the target's packages
+  DEBS     the folder of the target's packages
   OUT      where everything that changed in TARGET is put
   THEIRS, OURS   the architectures of target and twin as dpkg calls them
 """
@@ -15,7 +14,6 @@ import compileall
 import glob
 import io
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -96,7 +94,9 @@ class Install:
             aside = [path for path in glob.glob(self.info + "/*.postinst")]
             for path in aside:
                 os.rename(path, path + ".aside")
-            dpkg = ["dpkg", "--root=" + self.target, "--force-architecture", "--force-depends", "--force-confnew", "--no-debsig", "--log=/dev/null"]
+            dpkg = ["dpkg", "--root=" + self.target, "--force-architecture", "--force-depends", "--force-confnew", "--no-debsig", "--log=/dev/null",
+                    # A build that is cut off is done anew: nothing must survive a power failure.
+                    "--force-unsafe-io"]
             dpkg += self.left_out()
             run(*dpkg, "--unpack", *sorted(glob.glob(folder + "/*.deb")))
             run(*dpkg, "--configure", "--pending")
@@ -211,18 +211,6 @@ class Install:
                 sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
 
 
-def packages(chosen, debs):
-    """Returns the files of the packages that apt chose: the folder is a cache, and holds those of other builds too."""
-    pattern = re.compile(r"Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*\[([a-z0-9]+)\]")
-    with open(chosen, encoding="utf-8") as file:
-        lines = file.read().splitlines()
-        removed = [line for line in lines if line.startswith("Remv ")]
-        if removed:
-            sys.exit("apt would remove packages of the base, which needs a step on the target: " + "; ".join(removed))
-        found = [match.groups() for match in map(pattern.match, lines) if match]
-    return sorted(f"{debs}/{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in found)
-
-
 def changed_since(root, start):
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -235,7 +223,7 @@ def changed_since(root, start):
 
 
 def main():
-    target, twin, changed, chosen, debs, out, theirs, ours = sys.argv[1:]
+    target, twin, changed, debs, out, theirs, ours = sys.argv[1:]
     with open(changed, "rb") as file:
         paths = [os.fsdecode(path) for path in file.read().split(b"\0") if path]
     with tempfile.NamedTemporaryFile() as stamp:
@@ -246,7 +234,7 @@ def main():
     for path in glob.glob(install.info + "/*.list"):
         with open(path, encoding="utf-8", errors="surrogateescape") as lines:
             before.update(line.rstrip("\n") for line in lines if os.path.lexists(install.target + line.rstrip("\n")))
-    install.unpack(packages(chosen, debs))
+    install.unpack(sorted(glob.glob(debs + "/*.deb")))
     install.follow(paths)
     for path in sorted(before):
         if not os.path.lexists(install.target + path):

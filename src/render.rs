@@ -32,6 +32,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("tools.tera", include_str!("../dockerfiles/tools.tera")),
     ("base.tera", include_str!("../dockerfiles/base.tera")),
     ("twin.tera", include_str!("../dockerfiles/twin.tera")),
+    ("debs.tera", include_str!("../dockerfiles/debs.tera")),
     ("distribution.tera", include_str!("../dockerfiles/distribution.tera")),
     ("files.tera", include_str!("../dockerfiles/files.tera")),
     ("loader.tera", include_str!("../dockerfiles/loader.tera")),

@@ -46,8 +46,11 @@ impl Composer<'_> {
         self.push("base", base.clone(), Work::Base)?;
         self.push_native("twin", base.clone(), Work::Twin { packages: packages.clone() })?;
         let theirs = self.target.platform.arch.name().to_owned();
-        let work = Work::Distribution { packages, theirs, base: "base".parse()?, twin: "twin".parse()? };
-        let stage = self.push("distribution", StartsFrom::Stage("tools".parse()?), work)?;
+        let (tools, base_stage): (StageName, StageName) = ("tools".parse()?, "base".parse()?);
+        let work = Work::Debs { packages, theirs: theirs.clone(), base: base_stage.clone() };
+        let debs = self.push("debs", StartsFrom::Stage(tools.clone()), work)?;
+        let work = Work::Distribution { theirs, base: base_stage, twin: "twin".parse()?, debs };
+        let stage = self.push("distribution", StartsFrom::Stage(tools), work)?;
         let part = Part { stage, from: OUT.parse()?, to: "/".parse()? };
         let files = Work::Files { parts: vec![part] };
         Ok(StartsFrom::Stage(self.push("system", StartsFrom::Stage("base".parse()?), files)?))

@@ -22,10 +22,13 @@ impl Work {
                     format!("install {} on the builder's architecture", words(packages)),
                 )]
             }
-            Self::Distribution { packages, theirs, .. } => vec![
+            Self::Debs { packages, theirs, .. } => {
+                vec![native(Instruction::Run, format!("choose and fetch {} for {theirs}", words(packages)))]
+            }
+            Self::Distribution { theirs, .. } => vec![
                 native(Instruction::Arg, "the builder's architecture"),
                 copy("the program that unpacks and registers packages"),
-                native(Instruction::Run, format!("unpack and register {} for {theirs}", words(packages))),
+                native(Instruction::Run, format!("unpack and register the packages for {theirs}")),
             ],
             Self::Files { parts } => copies(parts).collect(),
             Self::Loader { machine, .. } => vec![

@@ -44,8 +44,8 @@ pub enum Work {
         #[schemars(with = "Vec<String>")]
         packages: Vec<AptPackage>,
     },
-    /// Packages of the distribution for the target, unpacked and registered below `/out` without running any of their programs.
-    Distribution {
+    /// Packages of the distribution for the target, chosen and downloaded into `/debs`.
+    Debs {
         /// The packages, sorted.
         #[schemars(with = "Vec<String>")]
         packages: Vec<AptPackage>,
@@ -54,9 +54,20 @@ pub enum Work {
         /// The stage that is the target's base.
         #[schemars(with = "String")]
         base: StageName,
+    },
+    /// Those packages, unpacked and registered below `/out` without running any of their programs.
+    Distribution {
+        /// The target's architecture as dpkg calls it.
+        theirs: String,
+        /// The stage that is the target's base.
+        #[schemars(with = "String")]
+        base: StageName,
         /// The stage with the same packages on the builder's architecture.
         #[schemars(with = "String")]
         twin: StageName,
+        /// The stage that downloaded them.
+        #[schemars(with = "String")]
+        debs: StageName,
     },
     /// Files of native stages, joined on the target's base.
     Files {
@@ -204,6 +215,7 @@ impl Work {
             Self::Tools { .. } => "tools",
             Self::Base => "base",
             Self::Twin { .. } => "twin",
+            Self::Debs { .. } => "debs",
             Self::Distribution { .. } => "distribution",
             Self::Files { .. } => "files",
             Self::Loader { .. } => "loader",
@@ -242,7 +254,8 @@ impl Work {
                 vec![&compile.source]
             }
             Self::Efa { source, .. } => vec![source],
-            Self::Distribution { base, twin, .. } => vec![base, twin],
+            Self::Debs { base, .. } => vec![base],
+            Self::Distribution { base, twin, debs, .. } => vec![base, twin, debs],
             Self::Loader { files, .. } => vec![files],
             _ => Vec::new(),
         }

@@ -12,6 +12,7 @@ FROM --platform=$BUILDPLATFORM docker.io/nvidia/cuda:13.0.2-base-ubuntu22.04 AS 
 RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-tools,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-tools-lists,target=/var/lib/apt/lists,sharing=locked \
     set -eu; \
+    echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
@@ -33,26 +34,55 @@ RUN --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-twin,target=/var/cach
     --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-twin-lists,target=/var/lib/apt/lists,sharing=locked \
     set -eu; \
     touch /tmp/before; \
+    echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
         python3; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    rm /etc/dpkg/dpkg.cfg.d/unsafe-io; \
     find / -xdev -cnewer /tmp/before -print0 > /changed
 
-# What stays of the distribution: chosen by apt, unpacked and registered by dpkg, for a machine that does not run here.
+# Packages of the distribution for the target, chosen by apt from what the target's base has and knows, and downloaded.
+FROM tools AS debs
+RUN --mount=type=bind,from=base,source=/,target=/target \
+    --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-debs,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-debs-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    printf '%s\n' \
+        'Dir::Etc "/target/etc/apt";' \
+        'Dir::State::status "/target/var/lib/dpkg/status";' \
+        'Dir::Cache::archives "keep";' \
+        'APT::Architecture "amd64";' \
+        'APT::Architectures "amd64";' \
+        > /etc/apt/target.conf; \
+    export APT_CONFIG=/etc/apt/target.conf DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    for how in --download-only --simulate; do \
+        apt-get install --yes --no-install-recommends "$how" \
+            python3 \
+            > /tmp/chosen; \
+    done; \
+    if grep '^Remv ' /tmp/chosen; then \
+        echo 'apt would remove these packages of the base, which needs a step on the target' >&2; exit 1; fi; \
+    sed --quiet --regexp-extended \
+        's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*\[([a-z0-9]+)\].*$/\1_\3_\4.deb/; T; s/:/%3a/g; p' /tmp/chosen > /tmp/names; \
+    mkdir /debs; \
+    xargs --arg-file /tmp/names --replace=DEB cp /var/cache/apt/keep/DEB /debs/; \
+    rm /tmp/chosen /tmp/names
+
+# What stays of the distribution, unpacked and registered by dpkg for a machine that does not run here.
 FROM tools AS distribution
 ARG BUILDARCH
 COPY <<'PROGRAM' /usr/local/lib/foreign-debs.py
 """Installs packages of another architecture without running any of their programs: dpkg of this machine unpacks and registers them, and
 what their maintainer scripts do is taken from a twin, where the same packages of this machine's own architecture were installed.
 
-usage: foreign-debs.py TARGET TWIN CHANGED CHOSEN DEBS OUT THEIRS OURS
+usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
   TARGET   the root folder of the target's base; it may be written to
   TWIN     the root folder of the twin
   CHANGED  a file with the paths that the installation changed in the twin, each ended by a zero byte
-  CHOSEN   a file with what `apt-get install --simulate` said for the target
-  DEBS     the folder where apt put the target's packages
+  DEBS     the folder of the target's packages
   OUT      where everything that changed in TARGET is put
   THEIRS, OURS   the architectures of target and twin as dpkg calls them
 """
@@ -61,7 +91,6 @@ import compileall
 import glob
 import io
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -134,13 +163,17 @@ class Install:
         for name in BY_SCRIPTS[1:]:
             if os.path.exists(self.twin + name):
                 shutil.copyfile(self.twin + name, self.target + name)
+        if not debs:
+            return
         with tempfile.TemporaryDirectory() as folder:
             scripts = [without_scripts(deb, folder) for deb in debs]
             # Triggers would run scripts of packages that are there: those stand aside.
             aside = [path for path in glob.glob(self.info + "/*.postinst")]
             for path in aside:
                 os.rename(path, path + ".aside")
-            dpkg = ["dpkg", "--root=" + self.target, "--force-architecture", "--force-depends", "--force-confnew", "--no-debsig", "--log=/dev/null"]
+            dpkg = ["dpkg", "--root=" + self.target, "--force-architecture", "--force-depends", "--force-confnew", "--no-debsig", "--log=/dev/null",
+                    # A build that is cut off is done anew: nothing must survive a power failure.
+                    "--force-unsafe-io"]
             dpkg += self.left_out()
             run(*dpkg, "--unpack", *sorted(glob.glob(folder + "/*.deb")))
             run(*dpkg, "--configure", "--pending")
@@ -255,14 +288,6 @@ class Install:
                 sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
 
 
-def packages(chosen, debs):
-    """Returns the files of the packages that apt chose: the folder is a cache, and holds those of other builds too."""
-    pattern = re.compile(r"Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*\[([a-z0-9]+)\]")
-    with open(chosen, encoding="utf-8") as lines:
-        found = [match.groups() for match in map(pattern.match, lines) if match]
-    return sorted(f"{debs}/{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in found)
-
-
 def changed_since(root, start):
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -275,7 +300,7 @@ def changed_since(root, start):
 
 
 def main():
-    target, twin, changed, chosen, debs, out, theirs, ours = sys.argv[1:]
+    target, twin, changed, debs, out, theirs, ours = sys.argv[1:]
     with open(changed, "rb") as file:
         paths = [os.fsdecode(path) for path in file.read().split(b"\0") if path]
     with tempfile.NamedTemporaryFile() as stamp:
@@ -286,7 +311,7 @@ def main():
     for path in glob.glob(install.info + "/*.list"):
         with open(path, encoding="utf-8", errors="surrogateescape") as lines:
             before.update(line.rstrip("\n") for line in lines if os.path.lexists(install.target + line.rstrip("\n")))
-    install.unpack(packages(chosen, debs))
+    install.unpack(sorted(glob.glob(debs + "/*.deb")))
     install.follow(paths)
     for path in sorted(before):
         if not os.path.lexists(install.target + path):
@@ -311,25 +336,8 @@ PROGRAM
 
 RUN --mount=type=bind,from=base,source=/,target=/target,rw \
     --mount=type=bind,from=twin,source=/,target=/twin \
-    --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-distribution,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,id=apt-cuda-13-0-2-base-ubuntu22-04-distribution-lists,target=/var/lib/apt/lists,sharing=locked \
-    set -eu; \
-    printf '%s\n' \
-        'Dir::Etc "/target/etc/apt";' \
-        'Dir::State::status "/target/var/lib/dpkg/status";' \
-        'Dir::Cache::archives "keep";' \
-        'APT::Architecture "amd64";' \
-        'APT::Architectures "amd64";' \
-        > /etc/apt/target.conf; \
-    export APT_CONFIG=/etc/apt/target.conf DEBIAN_FRONTEND=noninteractive; \
-    apt-get update; \
-    for how in --download-only --simulate; do \
-        apt-get install --yes --no-install-recommends "$how" \
-            python3 \
-            > /tmp/chosen; \
-    done; \
-    python3 /usr/local/lib/foreign-debs.py /target /twin /twin/changed /tmp/chosen /var/cache/apt/keep /out amd64 "$BUILDARCH"; \
-    rm /tmp/chosen
+    --mount=type=bind,from=debs,source=/debs,target=/debs \
+    python3 /usr/local/lib/foreign-debs.py /target /twin /twin/changed /debs /out amd64 "$BUILDARCH"
 
 # Files of native stages, on the base of the target.
 FROM base AS system

@@ -12,6 +12,7 @@ FROM --platform=$BUILDPLATFORM docker.io/library/debian:trixie-slim AS tools
 RUN --mount=type=cache,id=apt-debian-trixie-slim-tools,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=apt-debian-trixie-slim-tools-lists,target=/var/lib/apt/lists,sharing=locked \
     set -eu; \
+    echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \

@@ -23,7 +23,8 @@ up_base() {
 prepare_base() { if [[ ! -e $BASE_TAR ]]; then with_lock base make_base; fi; }
 
 push_base() {
-    if [[ $(cat "$STATE/registry/base" 2>/dev/null) == "$1 $(base_digest)" ]]; then return; fi
+    # Beside it may be the base for arm64, under the same name.
+    if [[ $(cat "$STATE/registry/base" 2>/dev/null) == "$1 $(base_digest)"* ]]; then return; fi
     python3 "$HERE/base_image.py" push "http://$1" library/debian trixie-slim "$BASE_TAR"
     echo "$1 $(base_digest)" >"$STATE/registry/base"
     say "base: pushed as $1/library/$BASE_NAME, $(base_digest)"
