@@ -41,7 +41,8 @@ golden: ## write the generated files anew, then show what changed
 lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@$(WORKBENCH) up tools
 	@cargo build --quiet
-	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done
+	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done && \
+		SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock recipes/quickstart.toml --arch arm64
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
 	@python3 workbench/bench.py

@@ -144,8 +144,8 @@ fn builders_that_race_for_one_key_leave_one_whole_wheel() {
 
 #[test]
 #[cfg(unix)]
-fn a_full_disk_is_told_before_anything_is_compiled() {
-    // /dev is a file system on which nobody can make files without a name.
+fn a_place_that_takes_nothing_is_told_before_anything_is_compiled() {
+    // A folder of the kernel, in which nobody can make files.
     let Ok(house) = Wheelhouse::open(Path::new("/proc/self")) else { return };
     assert!(matches!(house.takes().unwrap_err(), WheelhouseError::Folder { doing: "write", .. }));
 }

@@ -54,6 +54,35 @@ fn every_built_in_recipe_renders_to_its_golden_dockerfile_for_a_foreign_builder(
     }
 }
 
+/// Plans `quickstart` for arm64.
+fn quickstart_for_arm(builder: Arch) -> Plan {
+    let found = builtin::find("quickstart").unwrap();
+    let recipe = Recipe::parse(&Source::new("quickstart", found.text)).unwrap();
+    let lock = Lock::parse("quickstart", found.arm64.unwrap()).unwrap();
+    let options = Options { builder: Some(Platform { arch: builder }), ..Options::default() };
+    Plan::new(&recipe, &lock, &Catalog::embedded().unwrap(), &options).unwrap()
+}
+
+#[test]
+fn quickstart_for_arm64_renders_to_its_golden_dockerfiles() {
+    for (builder, word) in [(Arch::Arm64, "buildkit"), (Arch::Amd64, "foreign")] {
+        let text = render(&quickstart_for_arm(builder), Dialect::Buildkit).unwrap();
+        golden::equals(&folder("tests/golden").join(format!("quickstart.arm64.{word}.Dockerfile")), &text);
+    }
+}
+
+#[test]
+fn quickstart_is_locked_to_the_same_versions_for_both_architectures() {
+    let found = builtin::find("quickstart").unwrap();
+    let versions = |text: &str| {
+        let lock = Lock::parse("quickstart", text).unwrap();
+        let mut all: Vec<String> = lock.requirements().map(|pinned| pinned.requirement.to_string()).collect();
+        all.extend(lock.components.iter().map(|locked| format!("{} {:?}", locked.name, locked.version)));
+        all
+    };
+    assert_eq!(versions(found.lock.unwrap()), versions(found.arm64.unwrap()));
+}
+
 #[test]
 fn a_foreign_build_is_refused_in_the_classic_dialect() {
     let error = render(&foreign("quickstart"), Dialect::Classic).unwrap_err();
