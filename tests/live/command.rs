@@ -2,12 +2,14 @@
 
 mod building;
 mod failing;
+mod foreign;
 mod full_disk;
 mod interrupted;
 mod looking;
 mod pushing;
 mod refused;
 mod secrets;
+mod wheelhouse;
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -70,6 +72,12 @@ fn lock_of(recipe: &str) -> String {
     let mut command = place.program(&["lock", "recipe.toml", "--mirror", &mirror()]);
     let _told = Ended::of(leads_out(&mut command)).fine();
     place.read("recipe.lock")
+}
+
+/// Locks the recipe `name` of `place` for `arch`.
+fn lock_for(place: &Place, name: &str, arch: &str) {
+    let mut command = place.program(&["lock", name, "--arch", arch, "--mirror", &mirror()]);
+    let _told = Ended::of(leads_out(&mut command)).fine();
 }
 
 /// Lets `command` reach the package index.
