@@ -214,7 +214,7 @@ pub struct BuildArgs {
     /// The network of the build's steps: default, host, none, sagemaker.
     #[arg(long, value_name = "MODE", default_value = "default", env = "SMP_IMAGE_NETWORK")]
     pub network: String,
-    /// Where compiled wheels are kept and taken from: a folder, or oci://HOST/REPOSITORY in any registry.
+    /// Where compiled wheels are kept and taken from: a folder, or `oci://HOST/REPOSITORY` in any registry.
     #[arg(long, value_name = "PLACE", env = "SMP_IMAGE_WHEELHOUSE")]
     pub wheelhouse: Option<String>,
     /// Build even if an unchanged image is there.

@@ -201,4 +201,5 @@ fn readable_by_all(_: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests change what lies in a wheelhouse")]
 mod tests;

@@ -156,7 +156,7 @@ impl<'a, 'b> Compiler<'a, 'b> {
         } else {
             format!("{}-compiled", locked.name)
         };
-        if let Some(stage) = self.composer.taken_wheel(&name, &key, &home.prefix)? {
+        if let Some(stage) = self.composer.taken_wheel(&name, (locked, &key), &home.prefix)? {
             return self.composer.keep(&stage, &home.prefix);
         }
         let parts = self.python_parts(locked.name);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::compile::Compiler;
-use super::foreign::OVERLAY;
+use super::foreign::{OVERLAY, TOOLS};
 use super::python::{self, Home, Python};
 use super::stage::{
     Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable,
@@ -180,7 +180,7 @@ impl Composer<'_> {
         // The classic builder cannot mount the installer from another stage, and would download it in vain.
         let mounted = |origin: Origin| (origin == Origin::Installer).then_some(Dialect::Buildkit);
         let fetch = if self.foreign && !self.fetches_programs() {
-            self.push("fetch", StartsFrom::Stage("tools".parse()?), Work::Fetch)?
+            self.push("fetch", StartsFrom::Stage(TOOLS.parse()?), Work::Fetch)?
         } else {
             self.push("fetch", base.clone(), Work::Fetch)?
         };
@@ -222,7 +222,7 @@ impl Composer<'_> {
                     return Ok(None);
                 }
                 if self.foreign {
-                    self.native_python()?
+                    TOOLS.parse()?
                 } else {
                     self.push("python", base.clone(), Work::Python { venv: home.prefix })?
                 }

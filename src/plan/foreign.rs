@@ -11,6 +11,8 @@ use super::{ImageRef, Instruction, PlanError, Work};
 use crate::lock::{Origin, PinnedRequirement};
 use crate::recipe::{AptPackage, Component, ImagePath};
 
+/// The stage in which native steps run.
+pub(super) const TOOLS: &str = "tools";
 /// Where the packages of the base's own Python lie that were unpacked elsewhere.
 pub(super) const OVERLAY: &str = "/opt/smp-image/python";
 /// Where the tools keep an empty Python environment for the image.
@@ -27,13 +29,13 @@ impl Composer<'_> {
         let own_python = matches!(self.python, Python::Base);
         let from = if own_python || !self.has_twin() { self.tools_image()? } else { base.clone() };
         self.push_native(
-            "tools",
+            TOOLS,
             from,
             Work::Tools { packages: self.tool_packages()?, venv: self.python.venv() },
         )?;
         if let Some(venv) = self.python.venv() {
             let from = format!("{SKELETON}{venv}").parse()?;
-            self.parts.push(Part { stage: "tools".parse()?, from, to: venv });
+            self.parts.push(Part { stage: TOOLS.parse()?, from, to: venv });
         }
         let packages = self.packages();
         if packages.is_empty() {
@@ -46,7 +48,7 @@ impl Composer<'_> {
         self.push("base", base.clone(), Work::Base)?;
         self.push_native("twin", base.clone(), Work::Twin { packages: packages.clone() })?;
         let theirs = self.target.platform.arch.name().to_owned();
-        let (tools, base_stage): (StageName, StageName) = ("tools".parse()?, "base".parse()?);
+        let (tools, base_stage): (StageName, StageName) = (TOOLS.parse()?, "base".parse()?);
         let work = Work::Debs { packages, theirs: theirs.clone(), base: base_stage.clone() };
         let debs = self.push("debs", StartsFrom::Stage(tools.clone()), work)?;
         let work = Work::Distribution { theirs, base: base_stage, twin: "twin".parse()?, debs };
@@ -83,11 +85,6 @@ impl Composer<'_> {
         packages.into_iter().map(|package| Ok(package.parse()?)).collect()
     }
 
-    /// Returns the stage whose Python unpacks wheels for the image's own environment.
-    pub(super) fn native_python(&self) -> Result<StageName, PlanError> {
-        Ok("tools".parse()?)
-    }
-
     /// Returns the platform as Python calls it for wheels that another machine's Python unpacks.
     pub(super) fn host(&self) -> Option<String> {
         let unpacked_natively = self.foreign && matches!(self.python, Python::Venv(_));
@@ -113,7 +110,7 @@ impl Composer<'_> {
         options.extend(platforms.into_iter().map(|platform| format!("--platform={platform}")));
         options.push(format!("--target={OUT}{folder}"));
         let work = Work::Overlay { packages, sources, options, folder: folder.clone() };
-        let stage = self.push("packages", StartsFrom::Stage("tools".parse()?), work)?;
+        let stage = self.push("packages", StartsFrom::Stage(TOOLS.parse()?), work)?;
         self.keep(&stage, &folder)
     }
 
@@ -142,7 +139,7 @@ impl Composer<'_> {
         let files = self.push("files", trunk, Work::Files { parts })?;
         let machine = self.target.platform.arch.machine().to_owned();
         let work = Work::Loader { files: files.clone(), machine, folders };
-        let loader = self.push("loader", StartsFrom::Stage("tools".parse()?), work)?;
+        let loader = self.push("loader", StartsFrom::Stage(TOOLS.parse()?), work)?;
         Ok((StartsFrom::Stage(files), vec![Part { stage: loader, from: OUT.parse()?, to: "/".parse()? }]))
     }
 

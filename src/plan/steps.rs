@@ -12,6 +12,34 @@ impl Work {
                 vec![on_target(format!("install {}{environment}", words(packages)))]
             }
             Self::Python { venv } => vec![on_target(format!("make the Python environment {venv} with pip"))],
+            Self::Wheels { packages, tools, .. } => {
+                let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
+                let mut steps = Vec::new();
+                if !tools.is_empty() {
+                    steps.push(on_target(format!("install {}", words(tools))));
+                }
+                steps.push(native(Instruction::Run, format!("fetch, verify and unpack {}", words(&names))));
+                steps
+            }
+            Self::Fetch => vec![on_target("install curl")],
+            Self::Source { download } => {
+                let mut steps = argument(&download.checksum);
+                steps.push(native(Instruction::Run, format!("fetch, verify and unpack {}", download.url)));
+                steps
+            }
+            Self::Efa { version, download, .. } => {
+                let mut steps = argument(&download.checksum);
+                steps.push(on_target(format!("run EFA installer {version}")));
+                steps
+            }
+            Self::Image { .. } => self.image_steps(),
+            _ => self.foreign_steps().unwrap_or_else(|| self.compiling_steps()),
+        }
+    }
+
+    /// Returns the instructions of a stage that only foreign builds have.
+    fn foreign_steps(&self) -> Option<Vec<Step>> {
+        let steps = match self {
             Self::Tools { packages, .. } => {
                 vec![native(Instruction::Run, format!("install {} for unpacking", words(packages)))]
             }
@@ -36,26 +64,14 @@ impl Work {
                 native(Instruction::Run, format!("tell the loader of {machine} where the libraries are")),
             ],
             Self::Overlay { packages, sources, .. } => overlay(packages, sources),
-            Self::Wheels { packages, tools, .. } => {
-                let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
-                let mut steps = Vec::new();
-                if !tools.is_empty() {
-                    steps.push(on_target(format!("install {}", words(tools))));
-                }
-                steps.push(native(Instruction::Run, format!("fetch, verify and unpack {}", words(&names))));
-                steps
-            }
-            Self::Fetch => vec![on_target("install curl")],
-            Self::Source { download } => {
-                let mut steps = argument(&download.checksum);
-                steps.push(native(Instruction::Run, format!("fetch, verify and unpack {}", download.url)));
-                steps
-            }
-            Self::Efa { version, download, .. } => {
-                let mut steps = argument(&download.checksum);
-                steps.push(on_target(format!("run EFA installer {version}")));
-                steps
-            }
+            _ => return None,
+        };
+        Some(steps)
+    }
+
+    /// Returns the instructions of a stage that compiles, or takes what was compiled.
+    fn compiling_steps(&self) -> Vec<Step> {
+        match self {
             Self::AwsOfiNccl(compile) => {
                 let mut steps = vec![jobs(), on_target("install the tools that aws-ofi-nccl is built with")];
                 steps.push(copy("the sources"));
@@ -74,10 +90,14 @@ impl Work {
                 steps.push(on_target("install SMP's conda packages and verify their list"));
                 steps
             }
-            Self::Taken { title, .. } => vec![
-                copy(&format!("{title}, compiled before")),
-                native(Instruction::Run, format!("verify and unpack {title}")),
-            ],
+            Self::Taken { packages, .. } => {
+                let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
+                let names = words(&names);
+                vec![
+                    copy(&format!("{names}, compiled before")),
+                    native(Instruction::Run, format!("verify and unpack {names}")),
+                ]
+            }
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
                 let mut steps =
                     vec![jobs(), on_target("install the tools that Python extensions are built with")];
@@ -86,7 +106,7 @@ impl Work {
                 steps.push(on_target(format!("compile {}", words(&names))));
                 steps
             }
-            Self::Image { .. } => self.image_steps(),
+            _ => Vec::new(),
         }
     }
 

@@ -91,18 +91,13 @@ impl Composer<'_> {
     pub(super) fn taken_wheel(
         &mut self,
         name: &str,
-        key: &WheelKey,
+        (locked, key): (&LockedComponent, &WheelKey),
         prefix: &ImagePath,
     ) -> Result<Option<StageName>, PlanError> {
         let Some(kept) = self.options.wheels.get(&key.to_string()).cloned() else { return Ok(None) };
         let Some(from) = self.unpacks_in.clone() else { return Ok(None) };
         let work = Work::Taken {
-            title: key
-                .sources
-                .iter()
-                .filter_map(|source| source.split(' ').next())
-                .collect::<Vec<_>>()
-                .join(", "),
+            packages: super::python::pinned(&locked.sdists)?,
             kept,
             prefix: prefix.clone(),
             host: self.host(),

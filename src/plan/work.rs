@@ -170,8 +170,8 @@ pub enum Work {
     },
     /// Python packages that were compiled before, taken from an image that holds their wheels.
     Taken {
-        /// The packages, in words.
-        title: String,
+        /// The packages.
+        packages: Vec<PinnedPackage>,
         /// Where the wheels are.
         kept: KeptWheel,
         /// The Python environment to which they belong.

@@ -54,5 +54,6 @@ fn layer(tar: impl Read, folder: &Path) -> io::Result<()> {
 /// Returns whether `name` is the name of a wheel: one word that means nothing else anywhere.
 pub(super) fn is_wheel(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
-    name.len() > 4 && !name.starts_with(['.', '-']) && name.ends_with(".whl") && name.chars().all(plain)
+    let Some(stem) = name.strip_suffix(".whl") else { return false };
+    !stem.is_empty() && !stem.starts_with(['.', '-']) && stem.chars().all(plain)
 }

@@ -102,8 +102,9 @@ import time
 TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 SCRIPTS = {"preinst", "postinst", "prerm", "postrm", "config"}
 # What no image keeps, and what is made for each machine anew.
-PASSING = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/cache/apt/", "/var/cache/ldconfig/", "/var/lib/apt/", "/var/log/", "/changed")
-PASSING_FILES = {"/etc/ld.so.cache", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"}
+PASSING = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/cache/apt/", "/var/cache/ldconfig/", "/var/lib/apt/", "/var/log/apt/", "/changed")
+PASSING_FILES = {"/etc/ld.so.cache", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/var/log/alternatives.log", "/var/log/bootstrap.log",
+                 "/var/log/dpkg.log"}
 # Of dpkg's own knowledge, what scripts write.
 BY_SCRIPTS = ("/var/lib/dpkg/alternatives/", "/var/lib/dpkg/diversions", "/var/lib/dpkg/statoverride")
 # Which packages came only because others need them.

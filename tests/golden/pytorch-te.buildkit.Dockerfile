@@ -258,7 +258,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     rm /tmp/requirements.txt; \
     env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --ignore-installed --no-warn-script-location --prefix /out/opt/venv /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/venv \
+        transformer-engine-torch==2.20.2; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # The image.

@@ -252,7 +252,8 @@ RUN set -eu; \
     rm /tmp/requirements.txt; \
     env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --ignore-installed --no-warn-script-location --prefix /out/opt/conda /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        transformer-engine-torch==1.10.0; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # flash-attn, compiled against the image's PyTorch.
@@ -287,7 +288,8 @@ RUN set -eu; \
     rm /tmp/requirements.txt; \
     env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --ignore-installed --no-warn-script-location --prefix /out/opt/conda /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        flash-attn==2.5.8; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # The image.

@@ -97,8 +97,9 @@ import time
 TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 SCRIPTS = {"preinst", "postinst", "prerm", "postrm", "config"}
 # What no image keeps, and what is made for each machine anew.
-PASSING = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/cache/apt/", "/var/cache/ldconfig/", "/var/lib/apt/", "/var/log/", "/changed")
-PASSING_FILES = {"/etc/ld.so.cache", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"}
+PASSING = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/cache/apt/", "/var/cache/ldconfig/", "/var/lib/apt/", "/var/log/apt/", "/changed")
+PASSING_FILES = {"/etc/ld.so.cache", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/var/log/alternatives.log", "/var/log/bootstrap.log",
+                 "/var/log/dpkg.log"}
 # Of dpkg's own knowledge, what scripts write.
 BY_SCRIPTS = ("/var/lib/dpkg/alternatives/", "/var/lib/dpkg/diversions", "/var/lib/dpkg/statoverride")
 # Which packages came only because others need them.
@@ -603,7 +604,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     rm /tmp/requirements.txt; \
     env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --ignore-installed --no-warn-script-location --prefix /out/opt/conda /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        transformer-engine-torch==1.10.0; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # flash-attn, compiled against the image's PyTorch.
@@ -642,7 +644,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     rm /tmp/requirements.txt; \
     env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --ignore-installed --no-warn-script-location --prefix /out/opt/conda /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        flash-attn==2.5.8; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Files of native stages, on the base of the target.

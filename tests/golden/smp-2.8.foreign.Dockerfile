@@ -50,7 +50,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
             echo "$wheel holds compiled code for this machine: build it on the target's architecture" >&2; exit 1 ;; esac; \
     done; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore python3 -m pip install \
-        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --target /out/opt/smp-image/python /wheels/*.whl; \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --target /out/opt/smp-image/python \
+        python-etcd==0.4.5; \
     if [ -d /out/opt/smp-image/python/bin ]; then sed --in-place '1s|^#!.*python.*$|#!/usr/bin/env python3|' /out/opt/smp-image/python/bin/*; fi; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 

@@ -142,11 +142,6 @@ pub(crate) async fn eventually(seconds: u64, what: impl Fn() -> bool) -> bool {
     what()
 }
 
-/// Returns bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Makes a script that a test wrote one that can be started.
 pub(crate) fn make_executable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;

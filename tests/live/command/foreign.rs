@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use sha2::Digest as _;
+use smp_image::oci::Digest;
 
 use super::{leads_out, lock_for, mirror};
 use crate::program::{Ended, Place};
@@ -13,8 +13,17 @@ use crate::workbench::{Which, docker, unique, variable};
 const FOREIGN: &str = include_str!("../recipes/foreign.toml");
 
 /// What is made for each machine, or anew for each image.
-const OWN: [&str; 8] = [
+const OWN: [&str; 17] = [
     "etc/ld.so.cache",
+    "etc/machine-id",
+    "usr/bin/bashbug",
+    "usr/bin/ldd",
+    "_sysconfigdata_",
+    "gconv-modules.cache",
+    "Config_heavy.pl",
+    "dist-info/RECORD",
+    "var/lib/dpkg/triggers/File",
+    "var/log/apt",
     "usr/bin/ld.so",
     "var/lib/dpkg/status",
     "var/lib/dpkg/available",
@@ -67,12 +76,13 @@ fn files(image: &str, arch: &str) -> BTreeMap<String, String> {
         let header = entry.header().clone();
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        let code = bytes.starts_with(b"\x7fELF");
+        // Bytecode holds sets in the order of the run that compiled it.
+        let code = path.contains("/__pycache__/") || bytes.starts_with(b"\x7fELF");
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let sum = if code || path.starts_with("usr/share/doc/") || path.starts_with("var/lib/dpkg/info/") {
             "of its own".to_owned()
         } else {
-            crate::workbench::hex(&sha2::Sha256::digest(neutral(&text).as_bytes()))
+            Digest::of(neutral(&text)).to_string()
         };
         let (mode, user, group) = (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap());
         let said = format!("{mode:o} {user}:{group} {} {sum}", neutral(&link));
