@@ -32,7 +32,7 @@ const STRICTER: &[(&str, &[&str])] = &[
     // Any Dockerfile can be built: an engine knows no recipes.
     ("engine", &["oci"]),
     // A wheelhouse keeps what a plan compiles, and nothing else.
-    ("wheelhouse", &["oci", "plan"]),
+    ("wheelhouse", &["oci", "recipe", "plan"]),
     // A registry knows images, not how they came to be.
     ("registry", &["oci", "engine", "verdict"]),
 ];
