@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WORKBENCH := workbench/workbench.sh
 SMP := target/release/smp-image
 
-.PHONY: help demo test suite live check golden lock bench deny clean-workbench
+.PHONY: help demo test suite live check golden lock bench deny oracle fuzz clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -20,7 +20,7 @@ suite: ## the tests that need nothing
 
 live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo test --quiet --test live --no-run
-	@$(WORKBENCH) up engine20 engine26 engine26c registry registry-auth ecr tools base base-arm64
+	@$(WORKBENCH) up engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base base-arm64
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
 
 check: ## format, lints, licences and advisories, documentation
@@ -41,11 +41,25 @@ golden: ## write the generated files anew, then show what changed
 lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@$(WORKBENCH) up tools
 	@cargo build --quiet
-	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe"; done && \
-		SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock recipes/quickstart.toml --arch arm64
+	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe" --upgrade; done && \
+		SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock recipes/quickstart.toml --arch arm64 --upgrade
+
+catalog-drift: ## compare the catalogue with the package index of today; fails where they differ
+	@$(WORKBENCH) up tools
+	@cargo build --quiet
+	@eval "$$($(WORKBENCH) env)" && SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image catalog --drift
 
 bench: ## measure against docker buildx and linear Dockerfiles, side by side, and print ratios
 	@python3 workbench/bench.py
+
+oracle: ## hold our list of GPU architectures against NVIDIA's cuobjdump on real libraries (downloads 5 GB once)
+	@cargo build --quiet --release --example architectures
+	@python3 workbench/oracle.py
+
+fuzz: ## build the fuzz targets and run each for a minute
+	@fuzz/build.sh --quiet
+	@python3 fuzz/corpus.py fuzz/corpus
+	@for target in image layer elf fatbin texts rpm manifest; do mkdir -p fuzz/corpus/$$target; fuzz/target/*/release/$$target fuzz/corpus/$$target -max_total_time=60 -print_final_stats=1 2>&1 | tail -7; done
 
 clean-workbench: ## stop the workbench's engines and remove what they kept
 	@$(WORKBENCH) wipe

@@ -5,6 +5,7 @@
 //! functions over that ([`RULES`]): each is one file in `check/rules/`. Nothing is written to disk, and an archive from an enemy
 //! costs bounded memory ([`Limits`]).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Instant;
 
@@ -12,29 +13,44 @@ use serde::Serialize;
 
 use crate::engine::{Engine, EngineError};
 use crate::oci::{Digest, Platform};
-use crate::plan::Expectation;
 
 mod archive;
 mod blob;
 mod component;
+mod elf;
+mod error;
+mod fatbin;
 mod finding;
+mod instances;
 mod inventory;
+mod libraries;
 mod limits;
+mod link;
+mod loader;
 mod manifest;
+mod markers;
 mod meter;
 mod note;
 mod root;
+mod rpm;
 mod rules;
+mod source;
 mod tarball;
+mod target;
 #[cfg(test)]
 mod tests;
 mod texts;
 
 pub use component::{ComponentSeen, Evidence, Sighting};
+pub use error::CheckError;
 pub use finding::{Finding, RuleCode, Severity};
+pub use instances::{InstanceVerdict, Runs};
+pub use libraries::LibraryCode;
 pub use limits::Limits;
 pub(crate) use rules::human;
 pub use rules::{RULES, Rule};
+pub use source::{Blobs, Layout};
+pub use target::{Chosen, Silence, Silenced, Target};
 
 /// What a look into an image found.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -43,8 +59,20 @@ pub struct Inspection {
     pub platform: Platform,
     /// The findings, the gravest first.
     pub findings: Vec<Finding>,
-    /// The expected components and what is there of them.
+    /// The findings that the recipe silences, with its reasons.
+    pub silenced: Vec<Silenced>,
+    /// Who named the instances.
+    pub target: Chosen,
+    /// Whether the image runs on each instance.
+    pub instances: Vec<InstanceVerdict>,
+    /// The libraries with code for GPUs.
+    pub libraries: Vec<LibraryCode>,
+    /// The expected components and what is there of them; without a recipe those that were found.
     pub components: Vec<ComponentSeen>,
+    /// The versions of everything that package managers say is installed.
+    pub packages: BTreeMap<String, String>,
+    /// The environment of a container, values that look secret left out.
+    pub environment: Vec<String>,
     /// The layers from the bottom up.
     pub layers: Vec<LayerSummary>,
     /// What the configuration says.
@@ -88,7 +116,7 @@ pub struct ConfigSummary {
     /// The user; empty means root.
     pub user: String,
     /// The labels.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// How much was read.
@@ -106,72 +134,45 @@ pub struct ReadSummary {
     pub took: f64,
 }
 
-/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`] instead.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The stream broke off.
-    #[error("cannot read the exported image to its end: {0}")]
-    Read(#[source] std::io::Error),
-    /// It is not what `docker save` writes.
-    #[error("this is no exported image (docker save): {0}")]
-    NotAnImage(String),
-    /// A part does not have the form that it must have.
-    #[error("{what} in the exported image is malformed: {message}")]
-    Malformed {
-        /// The part.
-        what: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A part that the manifest names is missing.
-    #[error("{0} is missing from the exported image")]
-    Incomplete(String),
-    /// The image would cost more than any honest one.
-    #[error("the image has more than {limit} {what}: refused, as no training image needs that")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is let through.
-        limit: u64,
-    },
-    /// The engine could not export it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-/// Looks into the image in `archive`, which `docker save` wrote, for `platform` and everything in `expectations`.
-pub fn inspect(
-    archive: impl Read,
-    platform: Platform,
-    expectations: &[Expectation],
-) -> Result<Inspection, CheckError> {
-    inspect_within(archive, platform, expectations, &Limits::default())
+/// Looks into the image in `archive`, which `docker save` wrote, for `target`.
+pub fn inspect(archive: impl Read, target: &Target) -> Result<Inspection, CheckError> {
+    inspect_within(archive, target, &Limits::default())
 }
 
 /// As [`inspect`], within other limits.
 pub fn inspect_within(
     archive: impl Read,
-    platform: Platform,
-    expectations: &[Expectation],
+    target: &Target,
     limits: &Limits,
 ) -> Result<Inspection, CheckError> {
     let start = Instant::now();
-    let contents = archive::read(archive, limits)?;
+    judge(archive::read(archive, limits)?, target, start)
+}
+
+/// Looks into the image behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`, for `target`.
+pub fn inspect_blobs(first: Vec<u8>, blobs: &dyn Blobs, target: &Target) -> Result<Inspection, CheckError> {
+    let start = Instant::now();
+    let contents = source::read(first, blobs, target.platform, &Limits::default())?;
+    judge(contents, target, start)
+}
+
+fn judge(contents: archive::Contents, target: &Target, start: Instant) -> Result<Inspection, CheckError> {
     let bytes = contents.bytes;
-    let joined = manifest::join(&contents, platform)?;
+    let joined = manifest::join(&contents, target.platform)?;
     let image = rules::Image::new(joined, contents.into_blobs());
-    Ok(rules::judge(&image, platform, expectations, |image| ReadSummary::new(image, bytes, start)))
+    Ok(rules::judge(&image, target, |image| ReadSummary::new(image, bytes, start)))
+}
+
+/// Returns the GPU code in the library at `path` with the bytes `data`, which are read once; none where there is no GPU code.
+pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<LibraryCode>> {
+    let note = note::Notes::new().read(path, 0, &mut data)?;
+    Ok(note.elf.and_then(|elf| elf.gpu).map(|code| LibraryCode::new(path, &code)))
 }
 
 /// Exports the image `name` from `engine` and looks into it as it streams by; nothing touches the disk.
-pub async fn image(
-    engine: &dyn Engine,
-    name: &str,
-    platform: Platform,
-    expectations: Vec<Expectation>,
-) -> Result<Inspection, CheckError> {
+pub async fn image(engine: &dyn Engine, name: &str, target: Target) -> Result<Inspection, CheckError> {
     let (reader, mut writer) = std::io::pipe().map_err(CheckError::Read)?;
-    let looking = tokio::task::spawn_blocking(move || inspect(reader, platform, &expectations));
+    let looking = tokio::task::spawn_blocking(move || inspect(reader, &target));
     let exported = engine.export(name, &mut writer).await;
     drop(writer);
     let looked = looking.await.map_err(|error| CheckError::Read(std::io::Error::other(error)))?;

@@ -1,8 +1,24 @@
 //! What can be said on the command line. No logic: `commands` decides what it means.
 
+mod catalog;
+mod check;
+mod cluster;
+mod job;
+mod locking;
+mod own;
+mod push;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use catalog::{CatalogVerb, ConfidenceArg};
+pub use check::{Check, Diff, FailOn};
+pub use cluster::{ClusterArgs, Place};
+pub use job::{Job, JobKind, RendezvousArg};
+pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
+pub use own::{Completions, Doctor, Man, New};
+pub use push::{Push, PushArgs};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
@@ -25,6 +41,10 @@ pub struct Cli {
     /// Say only what went wrong.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Add facts of your own to the catalogue, or override its own, from this file. May be repeated.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
 }
 
 /// How results are written.
@@ -36,6 +56,8 @@ pub enum Format {
     Json,
     /// JUnit XML (check, smoke, release).
     Junit,
+    /// SARIF 2.1.0, which code hosts show beside the code (check, release).
+    Sarif,
 }
 
 /// The verbs.
@@ -47,33 +69,34 @@ pub enum Verb {
     Recipes,
     /// Choose versions that fit together and pin them with checksums
     Lock(LockVerb),
+    /// Tell why a component has its version, and what keeps out the next newer one
+    Why(WhyVerb),
     /// Show stages, steps and what is expected of the image
     Plan(PlanVerb),
     /// Print the Dockerfile
     Render(Render),
+    /// List what is known: releases, what fits what, with sources and age
+    Catalog(CatalogVerb),
     /// Build the image through the Docker API
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
-    /// Run the probes in a container of an image
-    Smoke(Smoke),
+    /// Run the probes in a container of an image or on a cluster, or judge the log of a job
+    Smoke(Box<Smoke>),
+    /// Write the manifest of a training job, right for the instances
+    Job(Job),
+    /// Say what changed from one image to another
+    Diff(Diff),
     /// Push an image to Amazon ECR or any registry
     Push(Push),
     /// Build, check, smoke-test and, only if all passed, push
     Release(Release),
+    /// Say what this machine can do for a recipe, what is in its way, and what helps
+    Doctor(Doctor),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page (or write one per verb into a folder)
     Man(Man),
-}
-
-/// `smp-image new`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image new\n  smp-image new --from smp-2.8")]
-pub struct New {
-    /// The built-in recipe to start from.
-    #[arg(long, value_name = "RECIPE", default_value = "quickstart")]
-    pub from: String,
 }
 
 /// Which recipe, and for which processor.
@@ -119,46 +142,10 @@ pub struct EngineArgs {
     /// A Docker context.
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub context: Option<String>,
-}
 
-/// `smp-image lock`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image lock\n  smp-image lock recipes/llama.toml\n  smp-image lock --check"
-)]
-pub struct LockVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Write nothing; fail if the lock is missing or stale.
+    /// It is the engine of SageMaker Studio or Code Editor: classic builder, network `sagemaker`. Found out where it is not said.
     #[arg(long)]
-    pub check: bool,
-}
-
-/// `smp-image plan`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan --arch amd64 --on arm64"
-)]
-pub struct PlanVerb {
-    /// The recipe.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-    /// Mirrors.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Memory of the builder in GiB, from which follows how many compilers run at once.
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
-    pub memory: u64,
-    /// Where compiled wheels are kept: those that are there need not be compiled.
-    #[arg(long, value_name = "PLACE", env = "SMP_IMAGE_WHEELHOUSE")]
-    pub wheelhouse: Option<String>,
-    /// The processor architecture of the builder; without it that of this machine.
-    #[arg(long, value_name = "ARCH", value_enum)]
-    pub on: Option<Arch>,
+    pub studio: bool,
 }
 
 /// `smp-image render`
@@ -223,13 +210,24 @@ pub struct BuildArgs {
     /// Ignore the engine's build cache.
     #[arg(long)]
     pub no_cache: bool,
+    /// Build elsewhere and load the image into the engine: a builder of buildx (docker buildx ls), or the address of a BuildKit daemon.
+    #[arg(long, value_name = "NAME|tcp://HOST:PORT|unix://PATH", env = "SMP_IMAGE_BUILDER", conflicts_with_all = ["studio", "dialect"])]
+    pub builder: Option<String>,
+    /// Read the cache of other builds: an image reference, or as for buildx, such as `type=registry,ref=…`. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Write the cache for other builders, in the form that Amazon ECR takes too. May be repeated.
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
 }
 
 /// `smp-image build`
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  smp-image build --arch amd64\n  smp-image build smp-2.8 --for sagemaker\n  \
-                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked"
+                        smp-image build --mirror docker.io=127.0.0.1:5000 --locked\n  \
+                        smp-image build --builder far --cache-from registry.example/team/cache\n  \
+                        smp-image build --studio"
 )]
 pub struct Build {
     /// How to build.
@@ -239,10 +237,7 @@ pub struct Build {
 
 /// What to test an image against.
 #[derive(Debug, Clone, Args)]
-pub struct ImageArgs {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
+pub struct AgainstArgs {
     /// The recipe that says what the image must hold; without it only what needs no recipe is looked at.
     #[arg(long, value_name = "RECIPE")]
     pub recipe: Option<String>,
@@ -252,17 +247,6 @@ pub struct ImageArgs {
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
-}
-
-/// `smp-image check`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image check smp-image/quickstart --recipe quickstart\n  smp-image check IMAGE --format junit"
-)]
-pub struct Check {
-    /// The image.
-    #[command(flatten)]
-    pub image: ImageArgs,
 }
 
 /// GPUs for the probes.
@@ -289,57 +273,26 @@ pub struct SmokeArgs {
 /// `smp-image smoke`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi"
+    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi\n  \
+                  smp-image smoke registry.example/team/smpv2@sha256:DIGEST --on kubernetes --instances ml.p5.48xlarge --nodes 2\n  \
+                  smp-image smoke --grade-log job.log --instances ml.p5.48xlarge"
 )]
 pub struct Smoke {
-    /// The image.
+    /// A name or ID of an image in the engine; with --on kubernetes a reference that the cluster can pull.
+    #[arg(value_name = "IMAGE", required_unless_present = "grade_log")]
+    pub image: Option<String>,
+    /// Against what.
     #[command(flatten)]
-    pub image: ImageArgs,
+    pub against: AgainstArgs,
     /// How.
     #[command(flatten)]
     pub smoke: SmokeArgs,
-}
-
-/// Where to push.
-#[derive(Debug, Clone, Args)]
-pub struct PushArgs {
-    /// Registry, repository and tag; a bare repository is one in the Amazon ECR of your account and region.
-    #[arg(long, value_name = "REFERENCE")]
-    pub to: Option<String>,
-    /// Create the ECR repository if it is absent.
-    #[arg(long)]
-    pub create_repository: bool,
-    /// With --create-repository: scan images for vulnerabilities when they are pushed.
-    #[arg(long, requires = "create_repository")]
-    pub scan_on_push: bool,
-    /// With --create-repository: a tag, once pushed, cannot be moved.
-    #[arg(long, requires = "create_repository")]
-    pub immutable_tags: bool,
-    /// The AWS region, where neither --to nor the AWS configuration names one.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// Push to this host in place of the ECR host (a proxy in front of ECR; the tests' stand-in for it).
-    #[arg(long, value_name = "HOST", env = "SMP_IMAGE_ECR_HOST", hide = true)]
-    pub ecr_host: Option<String>,
-}
-
-/// `smp-image push`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  smp-image push smp-image/quickstart --to smpv2 --create-repository\n  \
-                        smp-image push smp-image/quickstart --to registry.example/team/smpv2:1")]
-pub struct Push {
-    /// A name or ID of an image in the engine.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// For whom.
-    #[arg(long = "for", value_name = "PROFILE", value_enum, default_value_t = Profile::Oci)]
-    pub profile: Profile,
-    /// Where.
+    /// On a cluster.
     #[command(flatten)]
-    pub push: PushArgs,
-    /// The engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub cluster: ClusterArgs,
+    /// Judge this log of a job that ran with `NCCL_DEBUG=INFO`, and run nothing; `-` is standard input. May be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "recipe", "on"])]
+    pub grade_log: Vec<PathBuf>,
 }
 
 /// `smp-image release`
@@ -360,20 +313,4 @@ pub struct Release {
     /// Release even if nobody can tell which version of this component is in the image. May be repeated.
     #[arg(long, value_name = "COMPONENT")]
     pub accept_unknown: Vec<Component>,
-}
-
-/// `smp-image completions`
-#[derive(Debug, Args)]
-pub struct Completions {
-    /// The shell.
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
-/// `smp-image man`
-#[derive(Debug, Args)]
-pub struct Man {
-    /// Write smp-image.1 and one page per verb into this folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
 }

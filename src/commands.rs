@@ -1,13 +1,21 @@
 //! One file per verb: the only place where rooms meet, and the only one that reads and writes the user's files.
 
 mod build;
+mod catalog;
 mod check;
+mod cluster;
+mod diff;
 mod docker;
+mod doctor;
+mod drift;
 mod failure;
 mod foreign;
+mod grade;
+mod job;
 mod lock;
 mod new;
 mod output;
+mod outside;
 mod plan;
 mod prepare;
 mod progress;
@@ -17,7 +25,9 @@ mod release;
 mod render;
 mod shell;
 mod smoke;
+mod source;
 mod wheels;
+mod why;
 mod workshop;
 mod world;
 
@@ -33,7 +43,7 @@ pub use world::World;
 /// An interrupt (Ctrl-C, SIGTERM) drops the work: what it had half made is removed by the guards of the rooms, then the failure
 /// [`Fault::Interrupted`] is returned.
 pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
-    let world = &World { quiet: cli.quiet, ..world.clone() };
+    let world = &World { quiet: cli.quiet, catalog: cli.catalog.clone(), ..world.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -84,7 +94,18 @@ pub fn tell(failure: &Failure, color: bool) {
     let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
     let mut text = String::new();
     let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
-    if handler.render_report(&mut text, diagnostic).is_err() {
+    // Several reasons are told one after the other, each as if it were the only one.
+    let several: Vec<&dyn miette::Diagnostic> = diagnostic.related().into_iter().flatten().collect();
+    let told = if several.is_empty() {
+        handler.render_report(&mut text, diagnostic)
+    } else {
+        text = format!("error: {}\n", failure.report);
+        several.into_iter().try_for_each(|one| {
+            text.push('\n');
+            handler.render_report(&mut text, one)
+        })
+    };
+    if told.is_err() {
         text = format!("{}\n", failure.report);
     }
     let mut lines = format!("{}\n", text.trim());
@@ -104,17 +125,27 @@ async fn run(cli: &Cli, world: &World) -> Result<(), Failure> {
         return Err(Failure::said(Fault::Usage, "--format junit is for check, smoke and release")
             .hint("here it is text or json"));
     }
+    let checked = matches!(cli.verb, Verb::Check(_) | Verb::Release(_));
+    if cli.format == Format::Sarif && !checked {
+        return Err(Failure::said(Fault::Usage, "--format sarif is for check and release")
+            .hint("here it is text or json"));
+    }
     match &cli.verb {
         Verb::New(verb) => new::run(verb, world),
         Verb::Recipes => recipes::run(cli.format, world),
         Verb::Lock(verb) => lock::run(verb, cli, world).await,
+        Verb::Why(verb) => why::run(verb, cli, world),
         Verb::Plan(verb) => plan::run(verb, cli, world).await,
         Verb::Render(verb) => render::run(verb, cli, world).await,
+        Verb::Doctor(verb) => doctor::run(verb, cli, world).await,
+        Verb::Catalog(verb) => catalog::run(verb, cli, world).await,
         Verb::Completions(verb) => shell::completions(verb, world),
         Verb::Man(verb) => shell::man(verb, world),
         Verb::Build(verb) => build::run(verb, cli, world).await,
         Verb::Check(verb) => check::run(verb, cli, world).await,
+        Verb::Diff(verb) => diff::run(verb, cli, world).await,
         Verb::Smoke(verb) => smoke::run(verb, cli, world).await,
+        Verb::Job(verb) => job::run(verb, cli, world),
         Verb::Push(verb) => push::run(verb, cli, world).await,
         Verb::Release(verb) => Box::pin(release::run(verb, cli, world)).await,
     }

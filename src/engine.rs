@@ -13,7 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::oci::{Dialect, Digest, Platform, Profile, Reference};
 
+mod builder;
 mod buildkit;
+mod cache;
 mod classic;
 mod credentials;
 mod docker;
@@ -26,6 +28,9 @@ mod files;
 mod http;
 mod transport;
 
+pub use builder::Builder;
+pub use buildkit::buildx::{Buildx, BuildxBuilder};
+pub use cache::{BadCache, Cache};
 pub use credentials::Credentials;
 pub use docker::{DockerEngine, Limits};
 pub use endpoint::{Endpoint, Environment, Tls};
@@ -94,6 +99,12 @@ pub struct EngineInfo {
     pub memory: u64,
     /// Processors of its machine.
     pub processors: u64,
+    /// Whether it is that of SageMaker Studio or Code Editor, which allows little.
+    #[serde(default)]
+    pub studio: bool,
+    /// The builder beside it, where builds go to one; platforms and BuildKit are then the builder's.
+    #[serde(default)]
+    pub builder: Option<String>,
 }
 
 /// How an engine keeps images.
@@ -148,6 +159,10 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Which builder reads the Dockerfile.
     pub dialect: Dialect,
+    /// Caches of other builders to read.
+    pub cache_from: Vec<Cache>,
+    /// Where the cache of this build is written for other builders.
+    pub cache_to: Vec<Cache>,
 }
 
 /// Files that `COPY` may name.

@@ -4,21 +4,23 @@
 //! becomes a [`Lock`]. What could not be asked (the digest of an image in a registry out of reach) is a [`Pin::Unresolved`] with
 //! its reason, never an invented value.
 
+mod difference;
 mod pin;
+mod pinned;
+mod wire;
 
 use serde::{Deserialize, Serialize};
 
+pub use difference::{Change, Difference, Thing};
 pub use pin::Pin;
+pub use pinned::{
+    AptVersion, Artefact, Conda, CondaFile, LockedConda, LockedImage, LockedPackage, PackageFile,
+    PinnedRequirement,
+};
+pub use wire::{REVISION, VERSION};
 
-use crate::oci::{Digest, Platform, Reference};
-use crate::recipe::{AptPackage, ArtefactUrl, Component, CondaPackage, Name, Requirement, Source, Version};
-
-/// The format that this tool writes. A higher `version` is refused; a higher `revision` only adds what may be ignored.
-pub const VERSION: u32 = 1;
-/// The revision within [`VERSION`].
-pub const REVISION: u32 = 0;
-
-const HEADER: &str = "# Written by `smp-image lock`. Do not edit: change the recipe and lock again.\n";
+use crate::oci::{Digest, Platform};
+use crate::recipe::{AptPackage, Component, Name, Source, Version};
 
 /// One set of versions that fits together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +37,16 @@ pub struct Lock {
     pub devel: Option<LockedImage>,
     /// Packages of the base's distribution beyond the components.
     pub packages: Vec<AptPackage>,
+    /// Every package of the distribution that is installed by name and stays in the image, sorted, each once.
+    pub apt: Vec<LockedPackage>,
     /// Python packages beyond the components, with everything that they pull in.
     pub python: Vec<PinnedRequirement>,
     /// Python packages that stages need to build what exists only as source; never in the image.
     pub build: Vec<PinnedRequirement>,
     /// The components, in the order of [`Component::ALL`].
     pub components: Vec<LockedComponent>,
+    /// What this lock leaves out altogether because nobody was asked, each a sentence. Such a lock cannot be built from.
+    pub open: Vec<String>,
 }
 
 /// Which recipe a lock belongs to.
@@ -51,17 +57,6 @@ pub struct RecipeId {
     pub name: Name,
     /// The digest of its text.
     pub digest: Digest,
-}
-
-/// An image by name, and by content where its registry could be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LockedImage {
-    /// The name.
-    #[serde(with = "reference")]
-    pub image: Reference,
-    /// The digest of the manifest for the platform, or of the index that holds it.
-    pub digest: Pin<Digest>,
 }
 
 /// A component with its version and everything that installs it.
@@ -115,55 +110,30 @@ pub enum Origin {
     Conda,
 }
 
-/// A file to download.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Artefact {
-    /// Where it is.
-    pub url: ArtefactUrl,
-    /// Its checksum; a build stops where it is unresolved.
-    pub sha256: Pin<Digest>,
-    /// Its size in bytes.
-    pub size: Pin<u64>,
-}
-
-/// A Python package at one version, with the checksums of the files that may be installed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PinnedRequirement {
-    /// Name and version as `name==version`.
-    pub requirement: Requirement,
-    /// Checksums, sorted. Empty where the index could not be asked; a build then stops.
-    pub hashes: Vec<Digest>,
-    /// Whether it exists only as source and is built in a stage of its own.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub source: bool,
-}
-
-/// What conda is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Conda {
-    /// Channels, the first wins.
-    pub channels: Vec<ArtefactUrl>,
-    /// Packages as `name=version=build`.
-    pub packages: Vec<CondaPackage>,
-}
-
 /// Why a text is not a lock that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another tool's or a later format.
+    /// A later tool's.
     #[error(
-        "{origin} has lock format {found}; this smp-image reads format {VERSION}: use a newer smp-image, or lock again with this one"
+        "{origin} was written by a newer smp-image: it has lock format {found}; this one reads format {VERSION}.{REVISION}"
     )]
-    Version {
+    Newer {
+        /// The file.
+        origin: String,
+        /// The format found, with its revision.
+        found: String,
+    },
+    /// An earlier tool's.
+    #[error(
+        "{origin} has lock format {found} of an older smp-image; this one reads format {VERSION}.{REVISION}"
+    )]
+    Older {
         /// The file.
         origin: String,
         /// The format found.
         found: u32,
     },
-    /// Not a lock, or edited by hand into something else.
+    /// Not a lock.
     #[error("{origin} is not a lock: {message}")]
     Malformed {
         /// The file.
@@ -171,32 +141,14 @@ pub enum LockError {
         /// What is wrong, with line and column where known.
         message: String,
     },
-}
-
-#[derive(Deserialize)]
-struct VersionWire {
-    version: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LockWire {
-    version: u32,
-    revision: u32,
-    catalog: String,
-    platform: Platform,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    packages: Vec<AptPackage>,
-    recipe: RecipeId,
-    base: LockedImage,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    devel: Option<LockedImage>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    python: Vec<PinnedRequirement>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    build: Vec<PinnedRequirement>,
-    #[serde(default, rename = "component")]
-    components: Vec<LockedComponent>,
+    /// A lock whose values are not those that were written.
+    #[error("{origin} was edited by hand: {parts}; what was locked and what is built would differ")]
+    Edited {
+        /// The file.
+        origin: String,
+        /// Which parts.
+        parts: String,
+    },
 }
 
 /// Whether a lock still answers for a recipe.
@@ -209,63 +161,6 @@ pub enum Freshness {
 }
 
 impl Lock {
-    /// Reads a lock from the `text` of `origin`.
-    pub fn parse(origin: &str, text: &str) -> Result<Self, LockError> {
-        let malformed = |error: toml::de::Error| LockError::Malformed {
-            origin: origin.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        };
-        let VersionWire { version } = toml::from_str(text).map_err(malformed)?;
-        if version != VERSION {
-            return Err(LockError::Version { origin: origin.to_owned(), found: version });
-        }
-        let wire: LockWire = toml::from_str(text).map_err(malformed)?;
-        let lock = Self {
-            recipe: wire.recipe,
-            catalog: wire.catalog,
-            platform: wire.platform,
-            base: wire.base,
-            devel: wire.devel,
-            packages: wire.packages,
-            python: wire.python,
-            build: wire.build,
-            components: wire.components,
-        };
-        lock.checked().map_err(|message| LockError::Malformed { origin: origin.to_owned(), message })
-    }
-
-    /// Returns the lock if it holds together: each component once, each requirement at one version.
-    fn checked(self) -> Result<Self, String> {
-        if let Some(pair) = self.components.windows(2).find(|pair| pair[0].name >= pair[1].name) {
-            return Err(format!("component {} is out of order or written twice", pair[1].name));
-        }
-        let loose = self.requirements().find(|pinned| !pinned.requirement.as_str().contains("=="));
-        match loose {
-            Some(pinned) => Err(format!("{} is not pinned to one version", pinned.requirement)),
-            None => Ok(self),
-        }
-    }
-
-    /// Returns the lock as text: the same lock gives the same bytes.
-    pub fn to_text(&self) -> String {
-        let wire = LockWire {
-            version: VERSION,
-            revision: REVISION,
-            catalog: self.catalog.clone(),
-            platform: self.platform,
-            packages: self.packages.clone(),
-            recipe: self.recipe.clone(),
-            base: self.base.clone(),
-            devel: self.devel.clone(),
-            python: self.python.clone(),
-            build: self.build.clone(),
-            components: self.components.clone(),
-        };
-        // Every type above has a TOML form; a failure would be a defect that the round-trip test finds.
-        let body = toml::to_string_pretty(&wire).unwrap_or_default();
-        format!("{HEADER}{body}")
-    }
-
     /// Returns the digest of the lock's text.
     pub fn digest(&self) -> Digest {
         Digest::of(self.to_text())
@@ -286,6 +181,12 @@ impl Lock {
     /// Returns the locked `component`, if the image has it.
     pub fn component(&self, component: Component) -> Option<&LockedComponent> {
         self.components.iter().find(|locked| locked.name == component)
+    }
+
+    /// Returns the version of each component whose version is known.
+    pub fn versions(&self) -> std::collections::BTreeMap<Component, Version> {
+        let known = |locked: &LockedComponent| Some((locked.name, locked.version.known()?.clone()));
+        self.components.iter().filter_map(known).collect()
     }
 
     /// Returns every Python requirement in the lock.
@@ -309,45 +210,28 @@ impl Lock {
             if let (Pin::Unresolved(reason), false) = (&locked.version, decided_later) {
                 sentences.push(format!("version of {}: {reason}", locked.name));
             }
+            for package in locked.conda.iter().flat_map(|conda| &conda.packages) {
+                if let Pin::Unresolved(reason) = &package.found {
+                    sentences.push(format!("conda package {}: {reason}", package.asked));
+                }
+            }
             for artefact in &locked.artefacts {
                 if let Pin::Unresolved(reason) = &artefact.sha256 {
                     sentences.push(format!("checksum of {}: {reason}", artefact.url));
                 }
             }
         }
+        for package in &self.apt {
+            if let Pin::Unresolved(reason) = &package.version {
+                sentences.push(format!("version of package {}: {reason}", package.name));
+            }
+        }
+        sentences.extend(self.open.iter().cloned());
         let unhashed = self.requirements().filter(|pinned| pinned.hashes.is_empty());
         sentences.extend(
             unhashed
                 .map(|pinned| format!("checksums of {}: the index could not be asked", pinned.requirement)),
         );
         sentences
-    }
-}
-
-impl PinnedRequirement {
-    /// Returns the version that the requirement is pinned to.
-    pub fn version(&self) -> Option<Version> {
-        self.requirement.as_str().split_once("==").and_then(|(_, version)| version.trim().parse().ok())
-    }
-
-    /// Returns the name of the package, without extras, as it is written.
-    pub fn package(&self) -> &str {
-        let text = self.requirement.as_str();
-        text.split(['=', '[', ' ']).next().unwrap_or(text)
-    }
-}
-
-/// References as text.
-mod reference {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::oci::Reference;
-
-    pub(super) fn serialize<S: Serializer>(reference: &Reference, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&reference.whole())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

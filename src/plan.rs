@@ -4,10 +4,12 @@ mod compile;
 mod compose;
 mod efa;
 mod error;
+mod estimate;
 mod expect;
 mod foreign;
 mod image;
 mod options;
+mod pinned;
 mod policy;
 mod python;
 mod stage;
@@ -15,6 +17,8 @@ mod steps;
 mod target;
 mod wheel;
 mod work;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +28,13 @@ use crate::oci::{Dialect, Digest, Platform};
 use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
+pub use estimate::{Compilation, Outline, PlannedComponent, Volume};
 pub use image::ImageRef;
 pub use options::{BadMirror, KeptWheel, Mirror, Options};
+pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Part, PinnedPackage, PythonCompile, Runs, Stage, StageName,
-    StartsFrom, Step, UserCopy, Variable,
+    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
+    UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};
 pub use wheel::WheelKey;
@@ -63,6 +69,12 @@ pub struct Plan {
     pub cached_steps: usize,
     /// The stages in the order of the Dockerfile; the last is the image.
     pub stages: Vec<Stage>,
+    /// The components as they were resolved.
+    pub components: BTreeMap<Component, PlannedComponent>,
+    /// What a build downloads.
+    pub downloads: Vec<Volume>,
+    /// What a build compiles, and what that costs.
+    pub compile: Vec<Compilation>,
     /// What the image must hold.
     pub expectations: Vec<Expectation>,
     /// The smoke tests, those that need no GPU first.
@@ -100,6 +112,12 @@ impl Plan {
             recipe_digest: lock.recipe.digest,
             lock_digest: lock.digest(),
             catalog: lock.catalog.clone(),
+            components: estimate::components(lock),
+            downloads: estimate::downloads(lock),
+            compile: estimate::compilations(lock, catalog, options)
+                .into_iter()
+                .filter(|compilation| !is_taken(&stages, compilation.component))
+                .collect(),
             expectations: expect::expectations(lock, catalog),
             probes: expect::probes(lock, catalog),
             target,
@@ -134,6 +152,13 @@ impl Plan {
     pub fn image(&self) -> Option<&Stage> {
         self.stages.last()
     }
+}
+
+/// Returns whether what `component` compiles was compiled before.
+fn is_taken(stages: &[Stage], component: Component) -> bool {
+    stages
+        .iter()
+        .any(|stage| matches!(&stage.work, Work::Taken { component: taken, .. } if *taken == component))
 }
 
 /// What the finished image must hold; `check` looks for it.

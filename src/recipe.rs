@@ -1,6 +1,7 @@
 //! What a person wrote: the recipe as written, with the place of every value, checked for form but not for sense.
 
 pub mod builtin;
+mod check;
 mod component;
 mod values;
 
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use check::{Check, Silence};
 pub use component::{Component, UnknownComponent};
 pub use values::{
     AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
-    Repository, Requirement, Version, VersionRange,
+    Repository, Requirement, Version, VersionRange, package_name,
 };
 
 use crate::oci::{Digest, Reference};
@@ -52,6 +54,12 @@ pub struct Recipe {
     pub instances: Vec<Spanned<String>>,
     /// What the image starts from.
     pub base: Base,
+    /// What the nodes bring: the NVIDIA driver is theirs, not the image's.
+    #[serde(default)]
+    pub nodes: Nodes,
+    /// Number formats beyond bf16 that training uses, such as `fp8`: every instance must have them.
+    #[serde(default)]
+    pub precision: Vec<Spanned<String>>,
     /// Components and the versions asked for; absent means not in the image.
     #[serde(default)]
     pub components: BTreeMap<Component, Spanned<VersionRange>>,
@@ -67,6 +75,9 @@ pub struct Recipe {
     /// How the finished image is configured and called.
     #[serde(default)]
     pub image: Image,
+    /// Which findings of a check are meant so.
+    #[serde(default)]
+    pub check: Check,
 }
 
 /// What the image starts from.
@@ -79,6 +90,15 @@ pub struct Base {
     /// The image with compilers for stages that build, of the same distribution; `image` where it is absent.
     #[serde(default, deserialize_with = "optional_spanned_reference")]
     pub devel: Option<Spanned<Reference>>,
+}
+
+/// What the nodes bring.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Nodes {
+    /// The version of the NVIDIA driver; the oldest of AWS's current node images where absent.
+    #[serde(default)]
+    pub driver: Option<Spanned<Version>>,
 }
 
 /// Python packages beyond the components.
@@ -121,7 +141,7 @@ pub struct Image {
     pub workdir: Option<Spanned<ImagePath>>,
     /// Environment variables of the image.
     #[serde(default)]
-    pub env: BTreeMap<EnvName, EnvValue>,
+    pub env: BTreeMap<EnvName, Spanned<EnvValue>>,
 }
 
 /// Why a text is not a recipe, with the place in the text.
@@ -177,7 +197,7 @@ impl Recipe {
     ///
     /// Fails on TOML syntax, unknown keys (naming the nearest known one), wrong types and malformed values, each with its place.
     pub fn parse(source: &Source) -> Result<Self, RecipeError> {
-        toml::from_str(&source.text).map_err(|error| explain(source, &error))
+        toml::from_str(&source.text).map_err(|error| explain(source, &error, "not a key of a recipe"))
     }
 
     /// Returns the version range that the recipe asks of `component`.
@@ -186,8 +206,8 @@ impl Recipe {
     }
 }
 
-/// Turns a TOML error into one that names the place and, for a misspelt key, the nearest known key.
-fn explain(source: &Source, error: &toml::de::Error) -> RecipeError {
+/// Turns a TOML error into one that names the place and, for a misspelt key, which is `no_key`, the nearest known key.
+pub(crate) fn explain(source: &Source, error: &toml::de::Error, no_key: &str) -> RecipeError {
     let message = error.message().trim().to_owned();
     let span = error.span().unwrap_or(0..0);
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
@@ -195,8 +215,7 @@ fn explain(source: &Source, error: &toml::de::Error) -> RecipeError {
         return RecipeError::at(source, span, message);
     };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-    let report =
-        RecipeError::at(source, span, format!("unknown key `{key}`")).with_label("not a key of a recipe");
+    let report = RecipeError::at(source, span, format!("unknown key `{key}`")).with_label(no_key);
     match nearest(key, known.iter().copied()) {
         Some(near) => report.with_help(format!("did you mean `{near}`?")),
         None => report.with_help(format!("known keys here: {}", known.join(", "))),

@@ -1,5 +1,6 @@
 //! Images in registries: what stands behind a name, and pushing with proof that what arrived is what was built.
 
+pub mod clock;
 pub mod distribution;
 pub mod ecr;
 pub mod manifest;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::catalog::Own;
 use crate::check::Inspection;
 use crate::engine::Built;
 use crate::oci::Digest;
@@ -11,9 +12,13 @@ use crate::registry::Receipt;
 use crate::smoke::Outcome;
 use crate::verdict::{Reason, Subject, Verdict};
 
+pub mod diff;
+pub mod facts;
+pub mod grade;
 pub mod json;
 pub mod junit;
 pub mod progress;
+pub mod sarif;
 pub mod text;
 
 pub(crate) mod plain;
@@ -33,6 +38,9 @@ pub struct Report {
     /// The recipe, where one was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// Facts of the user's that were used, and what they override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Own>,
     /// The image.
     pub image: Subject,
     /// The build.

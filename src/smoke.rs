@@ -12,6 +12,7 @@ use crate::engine::{Engine, EngineError, Gpus, RunRequest, RunResult};
 use crate::oci::Platform;
 use crate::plan::{Probe, ProbeName};
 
+pub mod pod;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@ REPO=$(dirname "$HERE")
 STATE=${SMP_WORKBENCH:-$REPO/target/workbench}
 [[ $STATE == /* ]] || STATE=$PWD/$STATE
 
-PARTS=(engine20 engine26 engine26c buildx registry registry-auth ecr tools base base-arm64)
+PARTS=(engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base base-arm64)
 ENGINES=(engine20 engine26 engine26c)
 
 # shellcheck source=lib/state.sh
@@ -21,6 +21,8 @@ source "$HERE/lib/packages.sh"
 source "$HERE/lib/engines.sh"
 # shellcheck source=lib/services.sh
 source "$HERE/lib/services.sh"
+# shellcheck source=lib/standins.sh
+source "$HERE/lib/standins.sh"
 # shellcheck source=lib/base.sh
 source "$HERE/lib/base.sh"
 # shellcheck source=lib/foreign.sh
@@ -50,6 +52,8 @@ start_part() {
     case $1 in
         engine*) up_engine "$1" ;;
         buildx) up_buildx ;;
+        studio*) up_studio "$1" ;;
+        buildkitd) up_buildkitd ;;
         registry) up_registry ;;
         registry-auth) up_registry_auth ;;
         ecr) up_ecr ;;
@@ -63,6 +67,8 @@ part_is_up() {
     case $1 in
         engine*) engine_is_up "$1" ;;
         buildx) [[ -e $(tree_marker client) ]] ;;
+        studio*) studio_is_up "$1" ;;
+        buildkitd) buildkitd_is_up ;;
         registry | registry-auth | ecr) service_is_up "$1" ;;
         tools) [[ -e $TOOLS/.complete ]] ;;
         base) [[ -e $BASE_TAR ]] ;;
@@ -74,6 +80,7 @@ stop_part() {
     case $1 in
         engine*) with_lock "$1" stop_engine "$1" ;;
         registry | registry-auth | ecr) with_lock "$1" stop_service "$1" ;;
+        studio* | buildkitd) with_lock "$1" stop_process "$1" "$1" ;;
         buildx | tools | base | base-arm64) ;; # files only; `wipe` removes them
     esac
 }
@@ -87,6 +94,9 @@ part_env() {
             export_line SMP_WB_DOCKER_CONFIG "$DOCKER_CONFIG_DIR"
             export_line SMP_WB_BUILDX "$BUILDX"
             ;;
+        studio) export_line SMP_WB_STUDIO "unix://$(studio_socket studio)" ;;
+        studio-vpc) export_line SMP_WB_STUDIO_VPC "unix://$(studio_socket studio-vpc)" ;;
+        buildkitd) export_line SMP_WB_BUILDKITD "tcp://127.0.0.1:$(cat "$STATE/port/buildkitd")" ;;
         registry) export_line SMP_WB_REGISTRY "127.0.0.1:$(cat "$STATE/port/registry")" ;;
         registry-auth)
             export_line SMP_WB_REGISTRY_AUTH "127.0.0.1:$(cat "$STATE/port/registry-auth")"

@@ -25,14 +25,14 @@ pub(super) fn read(input: impl Read, limits: &Limits) -> Result<Contents, CheckE
     let mut archive = Tarball::new(Counting::new(input));
     let mut blobs = BTreeMap::new();
     let mut links = BTreeMap::new();
-    let mut spent = Spent::default();
+    let spent = Spent::default();
     while let Some(member) = archive.next_member().map_err(not_an_archive(blobs.is_empty()))? {
         if member.path.len() > limits.path {
             return Err(CheckError::Limit { what: "bytes in the name of a blob", limit: limits.path as u64 });
         }
         let path = String::from_utf8_lossy(&member.path).trim_start_matches("./").to_owned();
         match member.kind {
-            Kind::File => drop(blobs.insert(path, blob::scan(&mut archive, limits, &mut spent)?)),
+            Kind::File => drop(blobs.insert(path, blob::scan(&mut archive, limits, &spent)?)),
             Kind::Symlink | Kind::Hardlink => {
                 let link = String::from_utf8_lossy(&member.link).into_owned();
                 let from = if member.kind == Kind::Symlink { path.as_str() } else { "" };
@@ -47,6 +47,11 @@ pub(super) fn read(input: impl Read, limits: &Limits) -> Result<Contents, CheckE
     let mut rest: Counting<_> = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(CheckError::Read)?;
     Ok(Contents { blobs, links, bytes: rest.count() })
+}
+
+/// Returns the path of a blob in a layout of OCI.
+pub(super) fn blob_path(digest: crate::oci::Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
 }
 
 /// Before the first blob, garbage means another kind of file; later, that the stream broke.
@@ -72,6 +77,16 @@ fn beside(path: &str, link: &str) -> String {
 }
 
 impl Contents {
+    /// Returns blobs that were read one by one, as a layout of OCI holds them.
+    pub(super) fn of_blobs(read: impl IntoIterator<Item = Blob>) -> Self {
+        let mut contents = Self { blobs: BTreeMap::new(), links: BTreeMap::new(), bytes: 0 };
+        for blob in read {
+            contents.bytes += blob.size;
+            contents.blobs.insert(blob_path(blob.digest), blob);
+        }
+        contents
+    }
+
     /// Returns the blob at `path`, through one link.
     pub(super) fn blob(&self, path: &str) -> Option<(&str, &Blob)> {
         let path = self.links.get(path).map_or(path, String::as_str);

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::CheckError;
 use super::limits::Limits;
@@ -60,17 +61,22 @@ pub(super) enum Codec {
     Zstd,
 }
 
-/// What all blobs together have cost so far.
+/// What all blobs together have cost so far, also where several are read at once.
 #[derive(Debug, Default)]
 pub(super) struct Spent {
-    pub(super) files: usize,
-    pub(super) kept: usize,
-    pub(super) documents: usize,
-    pub(super) unpacked: u64,
+    files: AtomicUsize,
+    kept: AtomicUsize,
+    documents: AtomicUsize,
+    unpacked: AtomicU64,
+}
+
+/// Adds to a counter and returns the new sum.
+fn spend(counter: &AtomicUsize, more: usize) -> usize {
+    counter.fetch_add(more, Ordering::Relaxed).saturating_add(more)
 }
 
 /// Reads the blob in `input` to its end.
-pub(super) fn scan(input: impl Read, limits: &Limits, spent: &mut Spent) -> Result<Blob, CheckError> {
+pub(super) fn scan(input: impl Read, limits: &Limits, spent: &Spent) -> Result<Blob, CheckError> {
     let mut input = BufReader::with_capacity(BUFFER, Hashing::new(Whole(input)));
     let mut content = match sniff(input.fill_buf().map_err(CheckError::Read)?) {
         Sniffed::Layer(codec) => Content::Layer(scan_layer(&mut input, codec, limits, spent)?),
@@ -130,15 +136,14 @@ fn sniff(head: &[u8]) -> Sniffed {
     }
 }
 
-fn scan_document(input: &mut impl Read, limits: &Limits, spent: &mut Spent) -> Result<Content, CheckError> {
+fn scan_document(input: &mut impl Read, limits: &Limits, spent: &Spent) -> Result<Content, CheckError> {
     let mut bytes = Vec::new();
     let cap = u64::try_from(limits.document).unwrap_or(u64::MAX);
     let read = input.take(cap.saturating_add(1)).read_to_end(&mut bytes).map_err(CheckError::Read)?;
     if read > limits.document {
         return Ok(Content::Other);
     }
-    spent.documents += read;
-    if spent.documents > limits.documents {
+    if spend(&spent.documents, read) > limits.documents {
         return Err(CheckError::Limit { what: "bytes of JSON documents", limit: limits.documents as u64 });
     }
     Ok(Content::Document(bytes))
@@ -148,7 +153,7 @@ fn scan_layer<R: Read>(
     input: &mut BufReader<Hashing<R>>,
     codec: Codec,
     limits: &Limits,
-    spent: &mut Spent,
+    spent: &Spent,
 ) -> Result<Layer, CheckError> {
     let packed = input.get_ref().counter();
     let mut walk = Walk { limits, spent, entries: Vec::new(), notes: Notes::new() };
@@ -192,7 +197,7 @@ impl From<io::Error> for Stop {
 /// The reading of one layer.
 struct Walk<'a> {
     limits: &'a Limits,
-    spent: &'a mut Spent,
+    spent: &'a Spent,
     entries: Vec<Entry>,
     notes: Notes,
 }
@@ -200,12 +205,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Reads the members of the tar archive in `input`, then the rest, and returns the input.
     fn run<R: Read>(&mut self, input: R, packed: Rc<Cell<u64>>) -> Result<R, Stop> {
-        let mut tarball = Tarball::new(Budget::new(input, *self.limits, packed, self.spent.unpacked));
+        let mut tarball = Tarball::new(Budget::new(input, *self.limits, packed, &self.spent.unpacked));
         let outcome = self.members(&mut tarball);
         let mut rest = tarball.into_inner();
         let outcome =
             outcome.and_then(|()| io::copy(&mut rest, &mut io::sink()).map(drop).map_err(Stop::from));
-        self.spent.unpacked = rest.total();
         match rest.exceeded() {
             Some(error) => Err(Stop::Limit(error)),
             None => outcome.map(|()| rest.into_inner()),
@@ -225,10 +229,9 @@ impl Walk<'_> {
                 Kind::File => Node::File(self.notes.read(&path, member.size, tarball)?),
             };
             let entry = Entry { path, node };
-            self.spent.files += 1;
-            self.spent.kept += entry.cost();
-            within("files in all layers", self.spent.files, self.limits.files)?;
-            within("bytes of file names and texts", self.spent.kept, self.limits.kept)?;
+            within("files in all layers", spend(&self.spent.files, 1), self.limits.files)?;
+            let kept = spend(&self.spent.kept, entry.cost());
+            within("bytes of file names and texts", kept, self.limits.kept)?;
             self.entries.push(entry);
         }
         Ok(())

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::inventory::{Installed, Inventory, normalise};
+use super::inventory::{Installed, Inventory};
 use super::rules::Image;
+use crate::catalog::Catalog;
 use crate::lock::Origin;
 use crate::plan::Expectation;
-use crate::recipe::{Component, Version};
+use crate::recipe::{Component, Version, package_name};
 
 /// A declared component and what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -40,7 +41,7 @@ pub struct Sighting {
 pub enum Evidence {
     /// Metadata of a Python distribution.
     PythonMetadata,
-    /// The database of dpkg.
+    /// The database of dpkg or rpm.
     Dpkg,
     /// A record of conda.
     Conda,
@@ -71,6 +72,42 @@ pub(crate) fn see(image: &Image, expectation: &Expectation) -> ComponentSeen {
     }
 }
 
+/// Returns what is there of every component where nobody said what must be: whichever traces are known of it.
+pub(crate) fn infer(image: &Image, catalog: &Catalog) -> Vec<ComponentSeen> {
+    let inferred = Component::ALL.iter().map(|&component| see(image, &traces(image, component, catalog)));
+    inferred.filter(|seen| !seen.seen.is_empty()).collect()
+}
+
+/// Returns by what `component` may be found in an image that nobody planned.
+fn traces(image: &Image, component: Component, catalog: &Catalog) -> Expectation {
+    let rows = || catalog.packages.iter().filter(|row| row.component == component);
+    // Of the rows for several CUDAs, the one that is installed.
+    let installed = rows().find(|row| image.inventory.python.contains_key(&package_name(&row.leader)));
+    let (packages, libraries): (&[&str], &[&str]) = match component {
+        Component::Nccl => (&["libnccl2", "libnccl"], &["libnccl.so.2"]),
+        Component::Cudnn => {
+            (&["libcudnn9-cuda-12", "libcudnn9-cuda-13", "libcudnn8"], &["libcudnn.so.9", "libcudnn.so.8"])
+        }
+        Component::Cuda => {
+            (&["cuda-cudart-12-4"], &["libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"])
+        }
+        Component::Libfabric => (&["libfabric1", "libfabric1-aws", "libfabric-aws"], &["libfabric.so.1"]),
+        Component::AwsOfiNccl => (&["libnccl-ofi"], &["libnccl-net-ofi.so", "libnccl-net.so"]),
+        Component::Gdrcopy => (&["libgdrapi", "gdrcopy"], &["libgdrapi.so.2"]),
+        Component::Pytorch => (&["pytorch"], &[]),
+        _ => (&[], &[]),
+    };
+    let text = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Expectation {
+        component,
+        version: None,
+        origin: Origin::Base,
+        distributions: installed.map(|row| row.leader.clone()).into_iter().collect(),
+        packages: text(packages),
+        libraries: text(libraries),
+    }
+}
+
 /// Returns the sighting whose version is the component's: its own record, else its first package, else its library.
 ///
 /// Of several Python distributions only the first is the component's own (`nvidia-cuda-runtime-cu12` is CUDA's version,
@@ -81,7 +118,7 @@ fn leading<'a>(expectation: &Expectation, seen: &'a [Sighting]) -> Option<&'a Si
         seen.iter().find(|sighting| {
             kinds.contains(&sighting.evidence)
                 && sighting.version.is_some()
-                && normalise(&sighting.name) == normalise(name)
+                && package_name(&sighting.name) == package_name(name)
         })
     };
     let kind = |wanted: Evidence| {
@@ -135,11 +172,11 @@ fn packages(inventory: &Inventory, expectation: &Expectation, seen: &mut Vec<Sig
         }
     };
     for name in &expectation.distributions {
-        take(Evidence::PythonMetadata, name, inventory.python.get(&normalise(name)));
+        take(Evidence::PythonMetadata, name, inventory.python.get(&package_name(name)));
         take(Evidence::Conda, name, inventory.conda.get(name));
     }
     for name in &expectation.packages {
-        take(Evidence::Dpkg, name, inventory.dpkg.get(name));
+        take(Evidence::Dpkg, name, inventory.system.get(name));
         take(Evidence::Conda, name, inventory.conda.get(name));
     }
 }
@@ -186,7 +223,7 @@ pub(crate) fn agrees(declared: &Version, found: &str, origin: Origin) -> bool {
 }
 
 /// Returns a Debian version without epoch, revision and repacking marks; others as they are.
-fn upstream_version(version: &str) -> &str {
+pub(crate) fn upstream_version(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
     let version = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
     version.split(['~', '-']).next().unwrap_or(version)

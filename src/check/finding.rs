@@ -41,14 +41,14 @@ impl Severity {
 }
 
 macro_rules! rule_codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
         /// Names a rule, such as `platform-mismatch`. Stable: pipelines filter by it.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize, schemars::JsonSchema,
         )]
         #[serde(rename_all = "kebab-case")]
         pub enum RuleCode {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl RuleCode {
@@ -58,6 +58,11 @@ macro_rules! rule_codes {
             /// Returns the name as reports write it.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Returns what it stands for, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };
@@ -96,6 +101,100 @@ rule_codes! {
     Secret = "secret",
     /// A layer replaces a link by a folder.
     ReplacedLink = "replaced-link",
+    /// A library that a training loads is nowhere in the image.
+    LibraryMissing = "library-missing",
+    /// A library does not define a version of symbols that another asks for.
+    SymbolVersion = "symbol-version",
+    /// An extension was built for another torch than the one in the image.
+    TorchInterface = "torch-interface",
+    /// What a library loads cannot be read.
+    LibraryUnread = "library-unread",
+    /// A library has no code for a GPU of the target.
+    GpuCodeMissing = "gpu-code-missing",
+    /// A library must be compiled anew for a GPU of the target each time it starts.
+    GpuCodePtxOnly = "gpu-code-ptx-only",
+    /// For which GPUs a library has code cannot be read.
+    GpuCodeUnknown = "gpu-code-unknown",
+    /// PyTorch and other programs of the image get different NCCL libraries.
+    NcclTwice = "nccl-twice",
+    /// Something says another NCCL or cuDNN than the one that is there.
+    DeclaredVersion = "declared-version",
+    /// NCCL finds no network plugin, or the wrong one.
+    NcclPlugin = "nccl-plugin",
+    /// NCCL and its plugin speak no common version of the interface.
+    PluginInterface = "plugin-interface",
+    /// The network plugin is older than the NCCL that it shall serve.
+    PluginOlder = "plugin-older",
+    /// libfabric has no `efa` provider.
+    EfaProvider = "efa-provider",
+    /// The EFA installer does not support the distribution.
+    EfaDistribution = "efa-distribution",
+    /// A package is half installed.
+    HalfInstalled = "half-installed",
+    /// A library opens another by a name that is not there.
+    OpenedByName = "opened-by-name",
+    /// The forward-compatibility libraries of the driver are always on the path.
+    CudaCompat = "cuda-compat",
+    /// CUDA is newer than the driver of the node runs.
+    CudaDriver = "cuda-driver",
+    /// An instance needs another version of a component.
+    InstanceNeeds = "instance-needs",
+    /// A Python package that PyTorch or Transformer Engine requires is missing or has another version.
+    PythonRequirement = "python-requirement",
+    /// The parts of Transformer Engine have different versions.
+    TransformerEngineParts = "transformer-engine-parts",
+    /// The stock PyTorch lies where SMP's was.
+    StockPytorch = "stock-pytorch",
+    /// The image has more layers than an engine takes.
+    LayerCount = "layer-count",
+    /// A label is larger than a runtime takes.
+    LabelSize = "label-size",
+    /// The same content is pulled several times.
+    DuplicateContent = "duplicate-content",
+    /// A private key or credentials lie in a layer.
+    PrivateKey = "private-key",
+    /// A silence of the recipe silences nothing.
+    SilencesNothing = "silences-nothing",
+}
+
+impl RuleCode {
+    /// Returns the rule of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// Returns whether an error of this rule means that a program does not start or does not compute.
+    pub(crate) fn stops_the_program(self) -> bool {
+        matches!(
+            self,
+            Self::PlatformMismatch
+                | Self::ForeignBinary
+                | Self::DigestMismatch
+                | Self::UnreadableLayer
+                | Self::ReplacedLink
+                | Self::ComponentMissing
+                | Self::GpuCodeMissing
+                | Self::TransportVariable
+                | Self::CudaDriver
+                | Self::InstanceNeeds
+                | Self::PluginInterface
+        )
+    }
+
+    /// Returns whether what is found depends on the instances of the target; a rule with one such code is asked for each of them.
+    pub(crate) fn depends_on_instances(self) -> bool {
+        matches!(
+            self,
+            Self::GpuCodeMissing
+                | Self::GpuCodePtxOnly
+                | Self::GpuCodeUnknown
+                | Self::TransportVariable
+                | Self::CudaDriver
+                | Self::InstanceNeeds
+                | Self::NcclPlugin
+                | Self::EfaProvider
+        )
+    }
 }
 
 impl std::fmt::Display for RuleCode {
@@ -119,4 +218,17 @@ pub struct Finding {
     pub evidence: String,
     /// What to do.
     pub remedy: String,
+}
+
+impl Finding {
+    /// Returns a finding of these words.
+    pub(crate) fn new(
+        severity: Severity,
+        rule: RuleCode,
+        subject: impl Into<String>,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { severity, rule, subject: subject.into(), evidence: evidence.into(), remedy: remedy.into() }
+    }
 }

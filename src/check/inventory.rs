@@ -3,14 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::root::Root;
+use crate::recipe::{Component, package_name};
 
 /// What is installed.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
     /// Python distributions by normalised name: version and the path that says so.
     pub(crate) python: BTreeMap<String, Vec<Installed>>,
-    /// Packages of dpkg by name.
-    pub(crate) dpkg: BTreeMap<String, Vec<Installed>>,
+    /// Packages of the distribution by name, as dpkg or rpm says.
+    pub(crate) system: BTreeMap<String, Vec<Installed>>,
+    /// Packages of dpkg that are neither installed nor gone, with their state.
+    pub(crate) half: Vec<(String, String)>,
+    /// What PyTorch and Transformer Engine require of other Python distributions.
+    pub(crate) requires: Vec<Requirement>,
+    /// Versions that headers define, by what they are of: NCCL, cuDNN.
+    pub(crate) headers: Vec<(Component, Installed)>,
+    /// The CUDA that PyTorch says it was built for.
+    pub(crate) torch_cuda: Option<Installed>,
     /// Packages of conda by name.
     pub(crate) conda: BTreeMap<String, Vec<Installed>>,
     /// Paths by file name, of everything that looks like a shared library.
@@ -32,6 +41,18 @@ pub(crate) struct Installed {
     pub(crate) path: String,
 }
 
+/// A `Requires-Dist` line that counts on Linux without extras.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// The distribution that requires, and where that is written.
+    pub(crate) of: String,
+    pub(crate) path: String,
+    /// The normalised name of the distribution that is required.
+    pub(crate) name: String,
+    /// The versions, such as `==2.21.5`; empty means any.
+    pub(crate) versions: String,
+}
+
 const EFA: &str = "opt/amazon/efa_installed_packages";
 
 impl Inventory {
@@ -42,7 +63,7 @@ impl Inventory {
             if let Some(text) = &note.text {
                 inventory.take_text(path, &text.lines);
                 if text.cut {
-                    inventory.unread.push(format!("/{path} is longer than what is read"));
+                    inventory.unread.push(format!("/{path} cannot be read to its end"));
                 }
             }
         }
@@ -50,8 +71,14 @@ impl Inventory {
             inventory.take_name(path);
         }
         for directory in ["var/lib/rpm", "usr/lib/sysimage/rpm"] {
-            if root.below(directory).next().is_some() {
-                inventory.unread.push(format!("/{directory} (a database of rpm)"));
+            for (path, size) in root.below(directory) {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                // Berkeley DB, ndb, and what SQLite has not yet written back.
+                if size > 0 && matches!(name, "Packages" | "Packages.db" | "rpmdb.sqlite-wal") {
+                    inventory
+                        .unread
+                        .push(format!("/{path} (a database of rpm in another form than SQLite's)"));
+                }
             }
         }
         inventory.os = os_release(root);
@@ -62,22 +89,64 @@ impl Inventory {
         let at = |version: &str| Installed { version: version.to_owned(), path: format!("/{path}") };
         if path.ends_with("/METADATA") || path.ends_with("/PKG-INFO") {
             if let (Some(name), Some(version)) = (field(text, "Name"), field(text, "Version")) {
-                self.python.entry(normalise(name)).or_default().push(at(version));
+                self.python.entry(package_name(name)).or_default().push(at(version));
+                let required = text.lines().filter_map(|line| line.strip_prefix("Requires-Dist: "));
+                self.requires.extend(required.filter_map(|line| requirement(name, path, line)));
             }
-        } else if path.starts_with("var/lib/dpkg/") {
-            for record in text.split("\n\n") {
-                let installed = field(record, "Status").is_none_or(|status| status.ends_with(" installed"));
-                if let (true, Some(name), Some(version)) =
-                    (installed, field(record, "Package"), field(record, "Version"))
-                {
-                    self.dpkg.entry(name.to_owned()).or_default().push(at(version));
-                }
-            }
+        } else if path.starts_with("var/lib/dpkg/") || path.ends_with("/rpmdb.sqlite") {
+            self.take_packages(path, text);
+        } else if path.ends_with("/nccl.h") {
+            let version = defined(text, ["NCCL_MAJOR", "NCCL_MINOR", "NCCL_PATCH"]);
+            self.headers.extend(version.map(|version| (Component::Nccl, at(&version))));
+        } else if path.ends_with("/cudnn_version.h") {
+            let version = defined(text, ["CUDNN_MAJOR", "CUDNN_MINOR", "CUDNN_PATCHLEVEL"]);
+            self.headers.extend(version.map(|version| (Component::Cudnn, at(&version))));
+        } else if path.ends_with("/torch/version.py") {
+            // `cuda: Optional[str] = '12.4'`
+            let line = text.lines().find_map(|line| line.strip_prefix("cuda")?.split_once('='));
+            let version = line.map(|(_, value)| value.trim().trim_matches(['\'', '"']));
+            self.torch_cuda = version.filter(|version| *version != "None").map(at).or(self.torch_cuda.take());
         } else if path == EFA {
             // `# EFA installer version: 1.36.0`
             let version = text.lines().find_map(|line| line.split_once("installer version:"));
             self.efa = version.map(|(_, version)| at(version.trim()));
         }
+    }
+
+    /// Takes the records of dpkg, or of rpm in dpkg's form.
+    fn take_packages(&mut self, path: &str, text: &str) {
+        for record in text.split("\n\n") {
+            let (Some(name), Some(version)) = (field(record, "Package"), field(record, "Version")) else {
+                continue;
+            };
+            // `want flag state`: the last word is what is there.
+            match field(record, "Status").and_then(|status| status.rsplit(' ').next()) {
+                None | Some("installed") => self
+                    .system
+                    .entry(name.to_owned())
+                    .or_default()
+                    .push(Installed { version: version.to_owned(), path: format!("/{path}") }),
+                Some("config-files" | "not-installed") => {}
+                Some(state) => self.half.push((name.to_owned(), state.to_owned())),
+            }
+        }
+    }
+
+    /// Returns the Python distribution of this normalised name.
+    pub(crate) fn distribution(&self, name: &str) -> Option<&Installed> {
+        self.python.get(name)?.first()
+    }
+
+    /// Returns the version of everything that package managers say is installed, by manager and name.
+    pub(crate) fn versions(&self) -> BTreeMap<String, String> {
+        let managers = [("python", &self.python), ("system", &self.system), ("conda", &self.conda)];
+        let all = managers.into_iter().flat_map(|(manager, packages)| {
+            packages.iter().map(move |(name, installed)| {
+                let versions: Vec<&str> = installed.iter().map(|one| one.version.as_str()).collect();
+                (format!("{manager} {name}"), versions.join(", "))
+            })
+        });
+        all.collect()
     }
 
     fn take_name(&mut self, path: &str) {
@@ -127,22 +196,45 @@ fn os_release(root: &Root) -> Option<(String, Installed)> {
     Some((value("ID")?, Installed { version, path: format!("/{path}") }))
 }
 
+/// Returns the version that three `#define` lines make.
+fn defined(text: &str, names: [&str; 3]) -> Option<String> {
+    let value = |name: &str| {
+        let rest = text.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name))?;
+        let value = rest.split_whitespace().next()?;
+        value.bytes().all(|byte| byte.is_ascii_digit()).then_some(value)
+    };
+    let [major, minor, patch] = names.map(value);
+    Some(format!("{}.{}.{}", major?, minor?, patch?))
+}
+
+/// Reads the value of a `Requires-Dist` line; none where it counts only with an extra, or elsewhere than on Linux.
+fn requirement(of: &str, path: &str, line: &str) -> Option<Requirement> {
+    let (required, marker) = line.split_once(';').unwrap_or((line, ""));
+    if marker.contains("extra")
+        || marker.contains("win32")
+        || marker.contains("Darwin")
+        || marker.contains("Windows")
+    {
+        return None;
+    }
+    let end =
+        required.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).unwrap_or(required.len());
+    let (name, rest) = required.split_at(end);
+    // `name[extra] (>=1)` and `name[extra]>=1` are both written.
+    let rest = rest.trim_start();
+    let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
+    let versions = rest.trim().trim_start_matches('(').trim_end_matches(')').trim();
+    Some(Requirement {
+        of: of.to_owned(),
+        path: format!("/{path}"),
+        name: package_name(name),
+        versions: versions.to_owned(),
+    })
+}
+
 /// Returns the value of `key` in a block of `Key: value` lines.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
-}
-
-/// Returns the name as PEP 503 compares names: lower case, runs of `-`, `_` and `.` as one `-`.
-pub(crate) fn normalise(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            c => normal.extend(c.to_lowercase()),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]
@@ -154,10 +246,37 @@ mod tests {
         let mut inventory = Inventory::default();
         let text = "Package: libfabric1\nStatus: install ok installed\nVersion: 2.1.0-1\n\n\
                     Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+                    Package: broken\nStatus: install reinstreq half-installed\nVersion: 3\n\n\
                     Package: distroless\nVersion: 2\n";
         inventory.take_text("var/lib/dpkg/status", text);
-        let names: Vec<&str> = inventory.dpkg.keys().map(String::as_str).collect();
+        let names: Vec<&str> = inventory.system.keys().map(String::as_str).collect();
         assert_eq!(names, ["distroless", "libfabric1"]);
+        assert_eq!(inventory.half, [("broken".to_owned(), "half-installed".to_owned())]);
+    }
+
+    #[test]
+    fn headers_and_pytorch_s_own_module_tell_versions() {
+        let mut inventory = Inventory::default();
+        let header = "#define NCCL_MAJOR 2\n#define NCCL_MINOR 28\n#define NCCL_PATCH 9\n";
+        inventory.take_text("usr/include/nccl.h", header);
+        assert_eq!(inventory.headers[0].1.version, "2.28.9");
+        inventory
+            .take_text("opt/lib/python3.11/site-packages/torch/version.py", "cuda: Optional[str] = '12.4'\n");
+        assert_eq!(inventory.torch_cuda.unwrap().version, "12.4");
+    }
+
+    #[test]
+    fn requirements_are_read_in_every_form_and_those_of_extras_are_left_out() {
+        let read = |line: &str| requirement("torch", "x", line).map(|found| (found.name, found.versions));
+        let pair = |name: &str, versions: &str| Some((name.to_owned(), versions.to_owned()));
+        assert_eq!(
+            read("nvidia-nccl-cu12==2.21.5; platform_system == \"Linux\" and platform_machine == \"x86_64\""),
+            pair("nvidia-nccl-cu12", "==2.21.5")
+        );
+        assert_eq!(read("nvidia_cudnn_cu12 (>=9.1,<10)"), pair("nvidia-cudnn-cu12", ">=9.1,<10"));
+        assert_eq!(read("cuda-toolkit[cublas,cudart]==13.0.2"), pair("cuda-toolkit", "==13.0.2"));
+        assert_eq!(read("torch"), pair("torch", ""));
+        assert_eq!(read("transformer_engine_torch==2.1; extra == \"pytorch\""), None);
     }
 
     #[test]
@@ -165,11 +284,6 @@ mod tests {
         let mut inventory = Inventory::default();
         inventory.take_name("opt/conda/conda-meta/pytorch-cuda-12.4-h3fd98bf_7.json");
         assert_eq!(inventory.conda["pytorch-cuda"][0].version, "12.4");
-    }
-
-    #[test]
-    fn python_names_are_compared_as_pep_503_does() {
-        assert_eq!(normalise("Transformer__Engine.cu12"), "transformer-engine-cu12");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::CheckError;
 use super::archive::Contents;
 use super::blob::Content;
+use super::source::Entry;
 use crate::oci::{Arch, Digest, Platform, media_type};
 
 /// The configuration of an image, as far as we read it. Lenient: what is missing is for a rule to say.
@@ -100,6 +101,39 @@ pub(super) struct Joined {
     pub(super) mismatches: Vec<Mismatch>,
 }
 
+/// What a document of a layout lists.
+pub(super) enum Listed {
+    /// An index: the entry for the platform, or its only one.
+    Index(Digest),
+    /// An image.
+    Image { config: Digest, layers: Vec<Digest> },
+}
+
+/// Reads an index or a manifest.
+pub(super) fn listed(bytes: &[u8], platform: Platform) -> Result<Listed, CheckError> {
+    #[derive(Deserialize)]
+    struct Index {
+        manifests: Vec<Entry>,
+    }
+    let malformed = |message: String| CheckError::Malformed { what: "the manifest".to_owned(), message };
+    if let Ok(Index { manifests }) = serde_json::from_slice::<Index>(bytes) {
+        let fits = |entry: &&Entry| {
+            entry.platform.as_ref().is_some_and(|found| {
+                found.os == "linux" && architecture(&found.architecture) == Some(platform.arch)
+            })
+        };
+        // An entry of one image alone needs no platform; `unknown` is the platform of attestations.
+        let nameless = |entry: &&Entry| entry.platform.as_ref().is_none_or(|found| found.os.is_empty());
+        let found = manifests.iter().find(fits).or_else(|| manifests.iter().find(nameless));
+        return found
+            .map(|entry| Listed::Index(entry.digest))
+            .ok_or_else(|| malformed(format!("none of its {} entries is for {platform}", manifests.len())));
+    }
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+    let layers = manifest.layers.iter().map(|layer| layer.digest).collect();
+    Ok(Listed::Image { config: manifest.config.digest, layers })
+}
+
 /// Something whose content is not what a digest says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mismatch {
@@ -190,7 +224,7 @@ fn manifests(contents: &Contents) -> Vec<(Descriptor, Manifest)> {
 impl Manifest {
     /// Returns the manifest as a line of `manifest.json` would be.
     fn as_saved(&self) -> SavedImage {
-        let path = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
+        let path = super::archive::blob_path;
         SavedImage {
             config: path(self.config.digest),
             layers: self.layers.iter().map(|layer| path(layer.digest)).collect(),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::Digest as _;
 
@@ -68,24 +69,19 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 /// Stops an unpacked layer that grows beyond what an honest one would.
-pub(super) struct Budget<R> {
+pub(super) struct Budget<'a, R> {
     input: R,
     limits: Limits,
     packed: Rc<Cell<u64>>,
     unpacked: u64,
-    before: u64,
+    all: &'a AtomicU64,
     exceeded: Option<(&'static str, u64)>,
 }
 
-impl<R> Budget<R> {
-    /// Returns a reader of `input`, the unpacked form of what `packed` counts, after `before` unpacked bytes of other layers.
-    pub(super) fn new(input: R, limits: Limits, packed: Rc<Cell<u64>>, before: u64) -> Self {
-        Self { input, limits, packed, unpacked: 0, before, exceeded: None }
-    }
-
-    /// Returns the number of unpacked bytes of all layers so far.
-    pub(super) fn total(&self) -> u64 {
-        self.before.saturating_add(self.unpacked)
+impl<'a, R> Budget<'a, R> {
+    /// Returns a reader of `input`, the unpacked form of what `packed` counts; `all` counts the unpacked bytes of all layers.
+    pub(super) fn new(input: R, limits: Limits, packed: Rc<Cell<u64>>, all: &'a AtomicU64) -> Self {
+        Self { input, limits, packed, unpacked: 0, all, exceeded: None }
     }
 
     /// Returns the limit that stopped the reading, if one did.
@@ -98,11 +94,12 @@ impl<R> Budget<R> {
     }
 }
 
-impl<R: Read> Read for Budget<R> {
+impl<R: Read> Read for Budget<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.unpacked += read as u64;
-        if self.total() > self.limits.unpacked {
+        let all = self.all.fetch_add(read as u64, Ordering::Relaxed).saturating_add(read as u64);
+        if all > self.limits.unpacked {
             self.exceeded = Some(("unpacked bytes in all layers", self.limits.unpacked));
         } else if self.unpacked > self.limits.ratio_from
             && self.unpacked / self.limits.ratio.max(1) > self.packed.get()

@@ -1,6 +1,6 @@
 //! The root of the image as a container sees it: all layers applied in order, with whiteouts, links and overwrites resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::note::{Entry, FileNote, Node};
@@ -20,6 +20,8 @@ pub(crate) struct Root {
     pub(crate) waste: Vec<(Box<str>, u64)>,
     /// Links that an upper layer replaced by a directory: path, old target, layer from 1.
     pub(crate) replaced_links: Vec<(Box<str>, Box<str>, usize)>,
+    /// Second names of files: they take no space.
+    pub(crate) hard_links: BTreeSet<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,10 @@ impl Root {
         let node = match node {
             Node::Hardlink(target) => match self.members.get(&target).map(|member| &member.node) {
                 // The same bytes under a second name; they take no space twice.
-                Some(Node::File(linked)) => Node::File(linked.clone()),
+                Some(Node::File(linked)) => {
+                    self.hard_links.insert(path.clone());
+                    Node::File(linked.clone())
+                }
                 _ => Node::Hardlink(target),
             },
             other => other,
@@ -155,6 +160,37 @@ impl Root {
             }
         }
         None
+    }
+
+    /// Returns the path of the file at `path` without any link in it; none where no file is there.
+    pub(crate) fn real(&self, path: &str) -> Option<String> {
+        let mut waiting: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut real = String::new();
+        // As many links as the kernel follows.
+        let mut links = 40;
+        while let Some(part) = waiting.pop() {
+            match part.as_str() {
+                "" | "." => {}
+                ".." => real.truncate(real.rfind('/').unwrap_or(0)),
+                part => {
+                    let here = join(&real, part);
+                    if let Some(Member { node: Node::Symlink(target), .. }) = self.members.get(here.as_str())
+                    {
+                        links -= 1;
+                        if links == 0 {
+                            return None;
+                        }
+                        if target.starts_with('/') {
+                            real.clear();
+                        }
+                        waiting.extend(target.split('/').rev().map(str::to_owned));
+                    } else {
+                        real = here;
+                    }
+                }
+            }
+        }
+        matches!(self.members.get(real.as_str()), Some(Member { node: Node::File(_), .. })).then_some(real)
     }
 
     /// Returns whether something is at `path`.
@@ -257,6 +293,20 @@ mod tests {
         let link = other("lib", Node::Symlink("usr/lib".into()));
         let root = merged(vec![vec![link], vec![file("lib/x86_64-linux-gnu/libfabric.so.1", 8)]]);
         assert_eq!(root.replaced_links, [("lib".into(), "usr/lib".into(), 2)]);
+    }
+
+    #[test]
+    fn links_in_the_middle_of_a_path_are_followed() {
+        let root = merged(vec![vec![
+            file("usr/local/cuda-12.4/lib64/libcudart.so.12", 1),
+            other("usr/local/cuda", Node::Symlink("/usr/local/cuda-12.4".into())),
+            other("usr/local/cuda-12.4/lib64/libcudart.so", Node::Symlink("./libcudart.so.12".into())),
+            other("a", Node::Symlink("b".into())),
+            other("b", Node::Symlink("a".into())),
+        ]]);
+        let real = "usr/local/cuda-12.4/lib64/libcudart.so.12";
+        assert_eq!(root.real("/usr/local/cuda/lib64/../lib64/libcudart.so").as_deref(), Some(real));
+        assert_eq!((root.real("a/x"), root.real("usr/local/cuda")), (None, None));
     }
 
     #[test]

@@ -7,23 +7,42 @@ use std::collections::BTreeMap;
 use super::blob::{Blob, Codec, Content};
 use super::component::{self, ComponentSeen};
 use super::finding::{Finding, RuleCode};
+use super::instances::InstanceVerdict;
 use super::inventory::Inventory;
+use super::libraries;
 use super::manifest::{Config, Descriptor, Joined, Mismatch};
 use super::root::Root;
+use super::target::{Silence, Silenced, Target};
 use super::{ConfigSummary, Inspection, LayerSummary, ReadSummary};
+use crate::catalog::Instance;
 use crate::oci::{Digest, Platform};
 use crate::plan::Expectation;
+use crate::recipe::{Component, Version};
 
 mod components;
+mod cuda_compat;
+mod declared;
 mod digests;
+mod duplicates;
 mod environment;
+mod fabric;
+mod gpu_code;
 mod layer_sizes;
 mod leftovers;
+mod link;
 mod machines;
 mod media_types;
+mod nccl;
+mod needs;
+mod packages;
 mod platform;
+mod plugin;
+mod python_requirements;
 mod replaced_links;
 mod secrets;
+mod silences;
+mod size_limits;
+mod stock_pytorch;
 mod waste;
 
 /// A rule: what it looks for and why.
@@ -41,23 +60,59 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     platform::RULE,
     machines::RULE,
+    link::RULE,
     digests::RULE,
+    gpu_code::RULE,
+    needs::RULE,
     components::RULE,
+    declared::RULE,
+    nccl::RULE,
+    plugin::RULE,
+    fabric::RULE,
+    python_requirements::RULE,
+    stock_pytorch::RULE,
+    packages::RULE,
+    cuda_compat::RULE,
+    environment::RULE,
     media_types::RULE,
     layer_sizes::RULE,
+    size_limits::RULE,
     waste::RULE,
+    duplicates::RULE,
     leftovers::RULE,
-    environment::RULE,
     secrets::RULE,
     replaced_links::RULE,
+    silences::RULE,
 ];
 
 /// What a rule may look at.
+#[derive(Clone, Copy)]
 struct Subject<'a> {
     image: &'a Image,
     platform: Platform,
     expectations: &'a [Expectation],
     components: &'a [ComponentSeen],
+    /// The instances on which it must run; empty where nobody named any.
+    instances: &'a [&'a Instance],
+    target: &'a Target,
+}
+
+impl Subject<'_> {
+    /// Returns the version of `component` that was found; none where it is not there or does not say.
+    fn version(&self, component: Component) -> Option<Version> {
+        let seen = self.components.iter().find(|seen| seen.component == component)?;
+        let found = component::upstream_version(seen.found.as_deref()?);
+        found.parse().ok()
+    }
+
+    /// Returns the instances of which `which` holds, by name.
+    fn named(&self, which: impl Fn(&Instance) -> bool) -> Vec<&str> {
+        self.instances
+            .iter()
+            .filter(|instance| which(instance))
+            .map(|instance| instance.name.as_str())
+            .collect()
+    }
 }
 
 /// An image with its layers merged.
@@ -154,20 +209,82 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// Applies every rule; `read` is asked last, so that it can say how long all of it took.
-pub(super) fn judge(
-    image: &Image,
-    platform: Platform,
-    expectations: &[Expectation],
-    read: impl FnOnce(&Image) -> ReadSummary,
-) -> Inspection {
-    let components: Vec<ComponentSeen> =
-        expectations.iter().map(|expectation| component::see(image, expectation)).collect();
-    let subject = Subject { image, platform, expectations, components: &components };
-    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.run)(&subject)).collect();
-    findings.sort();
+pub(super) fn judge(image: &Image, target: &Target, read: impl FnOnce(&Image) -> ReadSummary) -> Inspection {
+    let expected = !target.expectations.is_empty();
+    let components: Vec<ComponentSeen> = if expected {
+        target.expectations.iter().map(|expectation| component::see(image, expectation)).collect()
+    } else {
+        component::infer(image, &target.catalog)
+    };
+    let anywhere = Subject {
+        image,
+        platform: target.platform,
+        expectations: &target.expectations,
+        components: &components,
+        instances: &[],
+        target,
+    };
+    let (everywhere, by_instance): (Vec<&Rule>, Vec<&Rule>) =
+        RULES.iter().partition(|rule| !rule.codes.iter().any(|code| code.depends_on_instances()));
+    let mut found = Vec::new();
+    for rule in everywhere {
+        found.extend((rule.run)(&anywhere));
+    }
+    let of_instances = |instances: &[&Instance]| -> Vec<Finding> {
+        let subject = Subject { instances, ..anywhere };
+        by_instance.iter().flat_map(|rule| (rule.run)(&subject)).collect()
+    };
+    let instances = target.judged().into_iter().map(|instance| {
+        let mut all: Vec<Finding> = found.iter().cloned().chain(of_instances(&[instance])).collect();
+        all.retain(|finding| !target.silences.iter().any(|silence| silence.covers(finding)));
+        all.sort();
+        InstanceVerdict::new(instance, &all)
+    });
+    let instances = instances.collect();
+    found.extend(of_instances(&target.instances.iter().collect::<Vec<_>>()));
+    let (findings, silenced) = silenced(found, &target.silences);
     let config = summary(image);
     let layers = image.layers.iter().map(|layer| layer.summary.clone()).collect();
-    Inspection { platform, findings, components, layers, config, read: read(image) }
+    Inspection {
+        platform: target.platform,
+        findings,
+        silenced,
+        target: target.chosen,
+        instances,
+        libraries: libraries::of(image),
+        components,
+        packages: image.inventory.versions(),
+        environment: image.config.run.env.iter().map(|line| shown_variable(line)).collect(),
+        layers,
+        config,
+        read: read(image),
+    }
+}
+
+/// Returns the findings that are to be heard, the gravest first, and those that the recipe silences.
+fn silenced(found: Vec<Finding>, silences: &[Silence]) -> (Vec<Finding>, Vec<Silenced>) {
+    let mut used = vec![false; silences.len()];
+    let (mut heard, mut quiet) = (Vec::new(), Vec::new());
+    for finding in found {
+        match silences.iter().position(|silence| silence.covers(&finding)) {
+            Some(at) => {
+                used[at] = true;
+                quiet.push(Silenced { finding, reason: silences[at].reason.clone() });
+            }
+            None => heard.push(finding),
+        }
+    }
+    let idle = silences.iter().zip(used).filter(|(_, used)| !used);
+    heard.extend(idle.map(|(silence, _)| silences::idle(silence)));
+    heard.sort();
+    quiet.sort_by(|a, b| a.finding.cmp(&b.finding));
+    (heard, quiet)
+}
+
+/// Returns a line of the environment as reports show it.
+fn shown_variable(line: &str) -> String {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    format!("{name}={}", shown_value(name, value))
 }
 
 fn summary(image: &Image) -> ConfigSummary {

@@ -1,14 +1,20 @@
 //! Whole images, built in memory, looked into.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::catalog::Catalog;
 use crate::engine::{EngineInfo, FakeEngine, Store};
 use crate::lock::Origin;
+use crate::plan::Expectation;
 use crate::recipe::Component;
 
 pub(crate) mod fixture;
+mod hostile;
+mod sources;
 
 use fixture::{AMD64, GZIP, LayerBuilder, ZSTD, config, docker20, docker26, elf, expect, gzip, zstd};
 
@@ -42,8 +48,12 @@ fn expectations() -> Vec<Expectation> {
     ]
 }
 
+fn target(expectations: &[Expectation]) -> Target {
+    Target::new(AMD64, Arc::new(Catalog::embedded().unwrap())).expecting(expectations.to_vec())
+}
+
 fn look(archive: &[u8], expectations: &[Expectation]) -> Inspection {
-    inspect(archive, AMD64, expectations).unwrap()
+    inspect(archive, &target(expectations)).unwrap()
 }
 
 /// The codes of all findings but those of `info`.
@@ -88,7 +98,7 @@ impl std::io::Read for Trickle<'_> {
 fn an_image_that_comes_in_small_pieces_is_read_as_one_that_comes_at_once() {
     let layers = layers();
     let archive = docker20(&layers, &config(&layers, &json!({})));
-    let inspection = inspect(Trickle(&archive), AMD64, &expectations()).unwrap();
+    let inspection = inspect(Trickle(&archive), &target(&expectations())).unwrap();
     assert_eq!(inspection.findings, look(&archive, &expectations()).findings);
     assert_eq!(inspection.layers.len(), 2);
 }
@@ -259,7 +269,7 @@ fn many_bytes_that_a_later_layer_hides_are_a_warning() {
 
 #[test]
 fn what_is_no_image_is_refused_in_words() {
-    let refusal = |bytes: &[u8]| inspect(bytes, AMD64, &[]).unwrap_err().to_string();
+    let refusal = |bytes: &[u8]| inspect(bytes, &target(&[])).unwrap_err().to_string();
     assert!(refusal(&[b'x'; 2000]).starts_with("this is no exported image (docker save): "));
     assert!(refusal(b"").contains("it holds no manifest.json"));
     let layers = layers();
@@ -275,7 +285,7 @@ fn a_missing_layer_is_named() {
     let archive = docker26(&packed[..1], &config, &packed);
     let missing = Digest::of(&packed[1].0).hex();
     assert_eq!(
-        inspect(archive.as_slice(), AMD64, &[]).unwrap_err().to_string(),
+        inspect(archive.as_slice(), &target(&[])).unwrap_err().to_string(),
         format!("blobs/sha256/{missing} is missing from the exported image")
     );
 }
@@ -294,7 +304,7 @@ fn each_limit_stops_an_image_that_breaks_it() {
         Limits { unpacked: 3000, ..whole },
     ];
     for limits in tight {
-        let result = inspect_within(archive.as_slice(), AMD64, &[], &limits);
+        let result = inspect_within(archive.as_slice(), &target(&[]), &limits);
         assert!(matches!(result, Err(CheckError::Limit { .. })), "{limits:?}: {result:?}");
     }
 }
@@ -305,7 +315,7 @@ fn a_layer_that_unpacks_without_end_is_stopped_by_its_ratio() {
     let packed = zstd(&zeros);
     let archive = docker26(&[(packed.clone(), ZSTD)], &config(&[zeros], &json!({})), &[(packed, ZSTD)]);
     let limits = Limits { ratio: 500, ratio_from: 1 << 20, ..Limits::default() };
-    let error = inspect_within(archive.as_slice(), AMD64, &[], &limits).unwrap_err();
+    let error = inspect_within(archive.as_slice(), &target(&[]), &limits).unwrap_err();
     assert!(matches!(error, CheckError::Limit { what: "times the packed size of a layer", .. }), "{error}");
 }
 
@@ -322,8 +332,10 @@ async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, C
         data_root: String::new(),
         memory: 0,
         processors: 2,
+        studio: false,
+        builder: None,
     };
-    image(&FakeEngine::new(info).will_export(archive), "a:1", AMD64, expectations()).await
+    image(&FakeEngine::new(info).will_export(archive), "a:1", target(&expectations())).await
 }
 
 #[tokio::test]
@@ -354,7 +366,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..8192)) {
-        let _any_answer = inspect(bytes.as_slice(), AMD64, &[]);
+        let _any_answer = inspect(bytes.as_slice(), &target(&[]));
     }
 
     #[test]
@@ -370,6 +382,6 @@ proptest! {
             let at = at.index(archive.len());
             archive[at] = value;
         }
-        let _any_answer = inspect(archive.as_slice(), AMD64, &expectations());
+        let _any_answer = inspect(archive.as_slice(), &target(&expectations()));
     }
 }

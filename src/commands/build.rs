@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::prepare::{Draft, INPUTS, Machine, Prepared};
 use super::progress::Watcher;
 use super::wheels::{Borrowed, Stock, Workbench};
-use super::{docker, failure, foreign, output};
+use super::{docker, doctor, failure, foreign, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
 use crate::engine::{
-    BuildRequest, Built, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
+    BuildRequest, Built, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
 };
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
@@ -55,29 +55,31 @@ pub(super) async fn build(
     let tags = tags(arguments, &draft.workpiece.recipe)?;
     draft.copies_are_there(world)?;
     let bundle = docker::ca_bundle(arguments.ca_bundle.as_ref(), world)?;
+    let cache_from = docker::caches("--cache-from", &arguments.cache_from)?;
+    let cache_to = docker::caches("--cache-to", &arguments.cache_to)?;
+    let engine = &docker::with_builder(engine, arguments, world).await?;
     let info = engine.info().await?;
-    let machine = Machine {
-        memory: Some(info.memory),
-        processors: Some(info.processors),
-        platform: Some(info.platform),
-    };
-    let mut prepared = draft.prepared(machine, world).await?;
+    let mut prepared = draft.prepared(machine(&info), world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let stock = Stock::open(arguments.wheelhouse.as_deref(), &prepared.plan, world).await?;
     prepared.take(stock.images(&prepared.plan)?)?;
-    let builder = builder(arguments.dialect, &info)?;
+    let studio = arguments.engine.studio || info.studio;
+    let builder = builder(arguments.dialect, studio, &info)?;
     if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
         foreign::check(&prepared.plan, builder, &info, world)?;
     }
+    let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
     let platform = prepared.plan.target.platform;
-    let secrets = secrets(bundle, builder.dialect, arguments)?;
     if !arguments.refresh
         && !arguments.no_cache
         && let Some(id) = unchanged(engine, &tags, &labels, platform).await?
     {
         return Ok(Image { prepared, reference: tags[0].clone(), id, building: Building::Unchanged });
+    }
+    if info.builder.is_none() {
+        doctor::warn_of_space(&info, &prepared.lock.base.image, world);
     }
     let request = BuildRequest {
         source_date_epoch: Some(prepared.epoch(world)),
@@ -89,9 +91,11 @@ pub(super) async fn build(
         args: BTreeMap::new(),
         secrets,
         profile: arguments.profile,
-        network: arguments.network.clone(),
+        network: docker::network(&arguments.network, "default", studio),
         no_cache: arguments.no_cache,
         dialect: builder.dialect,
+        cache_from,
+        cache_to: cache_to.into_iter().map(Cache::written).collect(),
     };
     let reference = request.tags[0].clone();
     let mut job = Job { engine, request, builder, prepared, cli, world };
@@ -155,13 +159,24 @@ impl Image {
         let mut report = output::about(self.subject());
         report.recipe = Some(self.prepared.plan.recipe.to_string());
         report.build = Some(self.building.clone());
+        report.catalog = self.prepared.said_of_facts();
         report
     }
 }
 
+/// Returns what is known of the machine that builds; a builder beside the engine does not tell its memory and processors.
+fn machine(info: &EngineInfo) -> Machine {
+    let known = info.builder.is_none();
+    Machine {
+        memory: known.then_some(info.memory),
+        processors: known.then_some(info.processors),
+        platform: Some(info.platform),
+    }
+}
+
 /// Returns for which builder the Dockerfile is written: the one asked for, else BuildKit where the engine has it.
-fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure> {
-    let dialect = match (asked, info.buildkit) {
+fn builder(asked: Option<Dialect>, studio: bool, info: &EngineInfo) -> Result<Builder, Failure> {
+    let dialect = match (asked, info.buildkit && !studio) {
         (Some(Dialect::Buildkit), false) => {
             return Err(Failure::said(
                 Fault::Machine,
@@ -174,7 +189,8 @@ fn builder(asked: Option<Dialect>, info: &EngineInfo) -> Result<Builder, Failure
         (None, false) => Dialect::Classic,
     };
     let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    let link = dialect == Dialect::Buildkit && major.is_none_or(|major| major >= LINK_SINCE);
+    let new = info.builder.is_some() || major.is_none_or(|major| major >= LINK_SINCE);
+    let link = dialect == Dialect::Buildkit && new;
     Ok(Builder { dialect, link })
 }
 

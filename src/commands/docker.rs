@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::cli::{EngineArgs, GpuArg};
+use crate::cli::{BuildArgs, EngineArgs, GpuArg};
 use crate::commands::World;
-use crate::engine::{Credentials, DockerEngine, Endpoint, Engine as _, Gpus, ImageInfo, Secret};
+use crate::engine::{
+    Builder, Cache, Credentials, DockerEngine, Endpoint, Engine as _, Gpus, ImageInfo, Secret,
+};
 use crate::error::{Failure, Fault};
 use crate::oci::Platform;
 
@@ -23,6 +25,35 @@ pub(super) fn connect(arguments: &EngineArgs, world: &World) -> Result<DockerEng
     let credentials = Credentials::from_docker(&environment)?;
     Ok(DockerEngine::connect(&endpoint, credentials)?)
 }
+
+/// Returns the engine with the builder that the arguments name, if they name one.
+pub(super) async fn with_builder(
+    engine: &DockerEngine,
+    arguments: &BuildArgs,
+    world: &World,
+) -> Result<DockerEngine, Failure> {
+    let Some(name) = &arguments.builder else { return Ok(engine.clone()) };
+    let environment = world.environment();
+    let (host, context) = (arguments.engine.host.as_deref(), arguments.engine.context.as_deref());
+    let endpoint = Endpoint::find(&environment, host, context)?;
+    Ok(engine.clone().with_builder(Builder::find(name, &environment, &endpoint).await?))
+}
+
+/// Returns the caches that `texts` name, said with `option`.
+pub(super) fn caches(option: &str, texts: &[String]) -> Result<Vec<Cache>, Failure> {
+    let read = |text: &String| {
+        text.parse().map_err(|error| Failure::said(Fault::Usage, format!("{option}: {error}")))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Returns the network that builds and containers get: in SageMaker Studio the only one, where none was asked for.
+pub(super) fn network(asked: &str, usual: &str, studio: bool) -> String {
+    if studio && asked == usual { STUDIO_NETWORK.to_owned() } else { asked.to_owned() }
+}
+
+/// The only network that SageMaker Studio allows.
+const STUDIO_NETWORK: &str = "sagemaker";
 
 /// Finds an image in the engine and makes sure that it is made for `platform`.
 pub(super) async fn image(

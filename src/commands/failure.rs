@@ -10,6 +10,8 @@ use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
 use crate::wheelhouse::WheelhouseError;
 
+mod elsewhere;
+
 /// Standard output could not be written.
 pub(super) fn stdout(error: &std::io::Error) -> Failure {
     Failure::said(Fault::Machine, format!("cannot write to standard output: {error}"))
@@ -128,6 +130,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         "the build's steps do not reach the network: mend the engine's, or say --network host (in SageMaker Studio --network sagemaker)",
     ),
     (
+        // apt: E: Version '3.13.5-1' for 'python3' was not found
+        &["' was not found"],
+        "the archive no longer has a package at its locked version: move to what it has now with `smp-image lock RECIPE --upgrade` (the lock names the instant at which a snapshot service still has the old one)",
+    ),
+    (
         &["Unable to locate package", "has no installation candidate"],
         "the base's distribution has no such package: look at [apt] packages and the versions in the recipe",
     ),
@@ -147,6 +154,13 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             hint("say where an engine is with --host, DOCKER_HOST or --context, or start one here"),
         ),
         EngineError::Endpoint(_) => (Fault::Usage, hint("see --host and --context")),
+        EngineError::Builder(_)
+        | EngineError::NoBuilder { .. }
+        | EngineError::BuilderLost { .. }
+        | EngineError::Cache { .. } => elsewhere::of_builder(error),
+        EngineError::Api { message, .. } if elsewhere::in_studio(message).is_some() => {
+            (Fault::Machine, elsewhere::in_studio(message).into_iter().collect())
+        }
         EngineError::Died { .. } | EngineError::Stalled { .. } => {
             (Fault::Machine, hint("look at the engine's log; what was built so far is in its cache"))
         }
@@ -217,7 +231,10 @@ impl From<WheelhouseError> for Failure {
 
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
-        Self::said(Fault::Defect, error.to_string())
+        match error {
+            CatalogError::Own(report) => Self::new(Fault::Input, report),
+            CatalogError::BuiltIn(report) => Self::new(Fault::Defect, report),
+        }
     }
 }
 
@@ -225,7 +242,8 @@ impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Recipe(error) => Self::new(Fault::Input, error),
-            ResolveError::NoFit(error) => Self::new(Fault::NoFit, error),
+            ResolveError::Impossible(error) => Self::new(Fault::NoFit, error),
+            ResolveError::NoFit(error) => Self::new(Fault::NoFit, *error),
             ResolveError::Upstream(error) => Self::from(error),
         }
     }
@@ -236,7 +254,9 @@ impl From<UpstreamError> for Failure {
         let message = error.to_string();
         match error {
             UpstreamError::NoUv => Self::said(Fault::Machine, message).hint("install it: `pip install uv`"),
-            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } => Self::said(Fault::NoFit, message),
+            UpstreamError::NoWheels(_) | UpstreamError::NoSdist { .. } | UpstreamError::NoConda(_) => {
+                Self::said(Fault::NoFit, message)
+            }
             UpstreamError::Unreachable { .. } => Self::said(Fault::Machine, message)
                 .hint("with a lock at hand `--locked` asks nobody")
                 .hint("behind a company's proxy set HTTPS_PROXY, and SSL_CERT_FILE to its certificates"),

@@ -1,23 +1,18 @@
-//! `smp-image lock`: chooses versions, pins them with checksums, writes the lock beside the recipe.
+//! `smp-image lock`: chooses versions, pins them with checksums, writes the lock beside the recipe; says what moved.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
-use async_trait::async_trait;
-
-use super::workshop::{self, Workpiece};
+use super::outside::Outside;
+use super::workshop::{self, Home, Workpiece};
 use crate::catalog::Catalog;
-use crate::cli::{Cli, Format, LockVerb};
+use crate::cli::{Cli, EVERYTHING, Format, LockVerb};
 use crate::commands::World;
-use crate::engine::{Credentials, EngineError};
 use crate::error::{Failure, Fault};
-use crate::lock::{Freshness, Lock};
-use crate::oci::{Digest, Platform, Reference};
-use crate::plan::{Mirror, Options};
-use crate::registry::distribution::{Distribution, Limits, RegistryError};
-use crate::resolve::{
-    self,
-    upstream::network::{Images, Network},
-};
+use crate::lock::{Difference, Freshness, Lock};
+use crate::oci::Platform;
+use crate::plan::Mirror;
+use crate::recipe::Component;
+use crate::resolve::{self, Locked, Moves, Renewal, upstream::offline::Offline};
 
 pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(), Failure> {
     let workpiece = workshop::recipe(verb.recipe.recipe.as_deref(), world)?;
@@ -25,20 +20,129 @@ pub(super) async fn run(verb: &LockVerb, cli: &Cli, world: &World) -> Result<(),
     if verb.check {
         return check(&workpiece, platform, cli, world);
     }
-    let catalog = Catalog::embedded()?;
-    let lock = make(&workpiece, platform, &catalog, world, &workshop::mirrors(&verb.source)?).await?;
-    let text = lock.to_text();
+    let moves = moves(&verb.upgrade)?;
+    let catalog = super::catalog::load(world)?;
+    let mirrors = workshop::mirrors(&verb.source)?;
+    // Two that renew one lock at once would each keep what the other moved.
+    let _held = workpiece.hold(world).await?;
+    let old = at_hand(&workpiece, platform, &moves, world)?;
+    named(&moves, &workpiece, old.as_ref())?;
+    let renewal = Renewal { old: old.as_ref(), moves: moves.clone(), allow_unknown: verb.allow_unknown };
+    let locked = if verb.offline {
+        resolve::lock(&workpiece.source, &workpiece.recipe, platform, &catalog, &renewal, &Offline).await?
+    } else {
+        made(&workpiece, platform, &catalog, &renewal, &Outside::new(world, &catalog, &mirrors)).await?
+    };
+    let text = locked.lock.to_text();
     match workpiece.lock_path(platform) {
         Some(path) => {
             workshop::write(&path, &text)?;
             world.say(&format!("wrote {}", path.display()));
         }
-        None => world.print(&text).map_err(|error| super::failure::stdout(&error))?,
+        None if cli.format == Format::Text => {
+            world.print(&text).map_err(|error| super::failure::stdout(&error))?;
+        }
+        None => {}
     }
-    for sentence in lock.unresolved() {
+    tell(&locked, old.as_ref(), &moves, cli, world)
+}
+
+/// Says what is worth knowing of the new lock, and what moved; as JSON on standard output where that is asked for.
+fn tell(locked: &Locked, old: Option<&Lock>, moves: &Moves, cli: &Cli, world: &World) -> Result<(), Failure> {
+    let asked = match moves {
+        Moves::Nothing => BTreeSet::new(),
+        Moves::These(components) => components.clone(),
+        Moves::Everything => Component::ALL.iter().copied().collect(),
+    };
+    let difference = old.map(|old| locked.lock.difference(old, &asked));
+    let unresolved = locked.lock.unresolved();
+    if cli.format == Format::Json {
+        let changes = difference.map_or_else(Vec::new, |difference| difference.changes);
+        let document = serde_json::json!({
+            "lock": "written", "digest": locked.lock.digest(), "changes": changes,
+            "unresolved": unresolved, "notes": locked.notes, "components": locked.lock.versions(),
+        });
+        return world.print(&format!("{document}\n")).map_err(|error| super::failure::stdout(&error));
+    }
+    if let Some(difference) = &difference {
+        say_difference(difference, locked, moves, world);
+    }
+    for note in &locked.notes {
+        world.say(&format!("note: {note}"));
+    }
+    for sentence in unresolved {
         world.say(&format!("unresolved: {sentence}"));
     }
     Ok(())
+}
+
+fn say_difference(difference: &Difference, locked: &Locked, moves: &Moves, world: &World) {
+    for change in &difference.changes {
+        world.say(&change.to_string());
+    }
+    if difference.changes.is_empty() {
+        world.say("nothing moved");
+    }
+    let Moves::These(asked) = moves else { return };
+    for component in asked {
+        let changed = difference.changes.iter().any(|change| change.name == component.name());
+        if let (false, Some(locked)) = (changed, locked.lock.component(*component)) {
+            world.say(&format!(
+                "{component} stays {}: nothing newer fits (smp-image why {component})",
+                locked.version
+            ));
+        }
+    }
+}
+
+/// Reads what `--upgrade` was given.
+fn moves(upgrade: &[String]) -> Result<Moves, Failure> {
+    if upgrade.iter().any(|name| name == EVERYTHING) {
+        return Ok(Moves::Everything);
+    }
+    let component = |name: &String| {
+        name.parse::<Component>().map_err(|error| {
+            Failure::said(Fault::Usage, format!("--upgrade: {error}"))
+                .hint("the recipe stands before it: smp-image lock RECIPE --upgrade")
+        })
+    };
+    let components = upgrade.iter().map(component).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(if components.is_empty() { Moves::Nothing } else { Moves::These(components) })
+}
+
+/// Reads the lock at hand. One that cannot be read is in the way, unless everything may move; a newer tool's always is.
+fn at_hand(
+    workpiece: &Workpiece,
+    platform: Platform,
+    moves: &Moves,
+    world: &World,
+) -> Result<Option<Lock>, Failure> {
+    match workpiece.read_lock(platform)? {
+        Some(Ok(lock)) => Ok(Some(lock)),
+        None => Ok(None),
+        Some(Err(error)) if *moves == Moves::Everything && !workshop::is_newer(&error) => {
+            world.say(&format!("made anew: {error}"));
+            Ok(None)
+        }
+        Some(Err(error)) => Err(workpiece.unreadable_lock(&error)),
+    }
+}
+
+/// Refuses to move what is not there.
+fn named(moves: &Moves, workpiece: &Workpiece, old: Option<&Lock>) -> Result<(), Failure> {
+    let Moves::These(components) = moves else { return Ok(()) };
+    let there = |component: &Component| {
+        workpiece.recipe.components.contains_key(component)
+            || old.is_some_and(|old| old.component(*component).is_some())
+    };
+    match components.iter().find(|component| !there(component)) {
+        Some(component) => Err(Failure::said(
+            Fault::Usage,
+            format!("--upgrade {component}: {} has no {component}", workpiece.source.origin),
+        )
+        .hint(format!("add it to [components]: {component} = \"*\""))),
+        None => Ok(()),
+    }
 }
 
 fn check(workpiece: &Workpiece, platform: Platform, cli: &Cli, world: &World) -> Result<(), Failure> {
@@ -77,21 +181,38 @@ pub(super) async fn for_build(
     world: &World,
     mirrors: &[Mirror],
 ) -> Result<Lock, Failure> {
-    match at_hand {
-        Some(lock) if lock.unresolved().is_empty() => Ok(lock),
-        Some(lock) => {
-            let images = RegistryImages { world, mirrors: mirrors.to_vec() };
-            Ok(resolve::pin(&lock, &network(catalog, world, &images)).await)
-        }
-        None => {
-            let lock = make(workpiece, platform, catalog, world, mirrors).await?;
+    let outside = Outside::new(world, catalog, mirrors);
+    let lock = match at_hand {
+        Some(lock) if lock.open.is_empty() => lock,
+        // What was locked offline leaves out packages; what it chose is kept.
+        old => {
+            let renewal = Renewal { old: old.as_ref(), ..Renewal::default() };
+            let lock = made(workpiece, platform, catalog, &renewal, &outside).await?.lock;
             if let Some(path) = workpiece.lock_path(platform) {
                 workshop::write(&path, &lock.to_text())?;
                 world.say(&format!("wrote {}", path.display()));
             }
-            Ok(lock)
+            return Ok(lock);
         }
-    }
+    };
+    outside
+        .ask(async |network| {
+            let lock = match workpiece.home {
+                Home::File(_) => lock,
+                // Nobody can renew the lock inside the program, so what its distribution no longer has is taken anew.
+                Home::Builtin => {
+                    let (lock, gone) = resolve::without_gone(&lock, network).await;
+                    for package in gone {
+                        world.say(&format!(
+                            "{package} is no longer in its archive; what is there now is taken"
+                        ));
+                    }
+                    lock
+                }
+            };
+            Ok(if lock.unresolved().is_empty() { lock } else { resolve::pin(&lock, catalog, network).await })
+        })
+        .await
 }
 
 /// Says that there is no lock.
@@ -100,53 +221,15 @@ pub(super) fn missing(workpiece: &Workpiece) -> Failure {
         .hint(format!("write it: smp-image lock {}", workpiece.source.origin))
 }
 
-async fn make(
+async fn made(
     workpiece: &Workpiece,
     platform: Platform,
     catalog: &Catalog,
-    world: &World,
-    mirrors: &[Mirror],
-) -> Result<Lock, Failure> {
-    let images = RegistryImages { world, mirrors: mirrors.to_vec() };
-    let upstream = network(catalog, world, &images);
-    Ok(resolve::lock(&workpiece.source, &workpiece.recipe, platform, catalog, &upstream).await?)
-}
-
-fn network<'a>(catalog: &Catalog, world: &World, images: &'a dyn Images) -> Network<'a> {
-    let index =
-        ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"].into_iter().find_map(|name| world.var(name));
-    let index = index.unwrap_or(catalog.python_index.as_str());
-    let uv =
-        world.env.get("SMP_IMAGE_UV").cloned().or_else(|| world.program("uv").map(PathBuf::into_os_string));
-    Network { uv, index: format!("{}/", index.trim_end_matches('/')), images }
-}
-
-/// Asks registries for digests, with the user's logins.
-struct RegistryImages<'a> {
-    world: &'a World,
-    mirrors: Vec<Mirror>,
-}
-
-#[async_trait]
-impl Images for RegistryImages<'_> {
-    async fn digest(&self, image: &Reference, platform: Platform) -> Result<Digest, String> {
-        let asked = Options { mirrors: self.mirrors.clone(), ..Options::default() }.mirrored(image);
-        // What is wrong with this machine's logins is told here, and does not stand in the lock.
-        let no_login = |error: EngineError| {
-            self.world.say(&format!("warning: {error}"));
-            "its login could not be had when this was locked".to_owned()
-        };
-        let credentials = Credentials::from_docker(&self.world.environment()).map_err(no_login)?;
-        let login = credentials.login(asked.registry()).await.map_err(no_login)?;
-        let registry = Distribution::new(Limits { attempts: 2, ..Limits::default() }, None);
-        let found = registry.image_for(&asked, platform, login.as_ref()).await;
-        found.map(|image| image.named.digest).map_err(|error| match error {
-            // What stands in a lock is for everybody who reads it, not for this machine on this day.
-            RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => {
-                "out of reach when this was locked".to_owned()
-            }
-            RegistryError::Unauthorised { .. } => "it wanted a login when this was locked".to_owned(),
-            other => other.to_string(),
-        })
-    }
+    renewal: &Renewal<'_>,
+    outside: &Outside<'_>,
+) -> Result<Locked, Failure> {
+    let (source, recipe) = (&workpiece.source, &workpiece.recipe);
+    outside
+        .ask(async |network| Ok(resolve::lock(source, recipe, platform, catalog, renewal, network).await?))
+        .await
 }

@@ -12,6 +12,7 @@ pub(super) fn about(image: Subject) -> Report {
         format: report::FORMAT,
         tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: None,
+        catalog: None,
         image,
         build: None,
         inspection: None,
@@ -24,16 +25,19 @@ pub(super) fn about(image: Subject) -> Report {
 /// Prints `report`.
 pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Failure> {
     let text = match cli.format {
-        Format::Text => {
-            // Colours are for the terminal that shows the report, not for a file that keeps it.
-            let colour = world.color && world.width.is_some();
-            let width = world.width.unwrap_or(report::text::Style::default().width);
-            report::text::render(report, report::text::Style { colour, width })
-        }
+        Format::Text => report::text::render(report, style(world)),
         Format::Json => report::json::render(report)?,
         Format::Junit => report::junit::render(report)?,
+        Format::Sarif => report::sarif::render(report)?,
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))
+}
+
+/// Returns how text looks here. Colours are for the terminal that shows the report, not for a file that keeps it.
+pub(super) fn style(world: &World) -> report::text::Style {
+    let colour = world.color && world.width.is_some();
+    let width = world.width.unwrap_or(report::text::Style::default().width);
+    report::text::Style { colour, width }
 }
 
 impl From<ReportError> for Failure {

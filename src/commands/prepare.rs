@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use super::lock;
 use super::workshop::{self, Workpiece};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Own};
 use crate::cli::{LockArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -28,6 +28,9 @@ pub(super) struct Prepared {
     pub(super) lock: Lock,
     /// The plan.
     pub(super) plan: Plan,
+    /// What files of the user's did to the facts that were used.
+    pub(super) own: Own,
+    catalog: Catalog,
     options: Options,
 }
 
@@ -98,7 +101,7 @@ impl Draft {
     /// Asks for what the lock leaves open, where that is allowed, and makes the plan for `builder`.
     pub(super) async fn prepared(self, builder: Machine, world: &World) -> Result<Prepared, Failure> {
         let Self { workpiece, lock, platform, mirrors, asking } = self;
-        let catalog = Catalog::embedded()?;
+        let catalog = super::catalog::load(world)?;
         let lock = match lock {
             Some(lock) if asking == Asking::Forbidden => lock,
             lock => lock::for_build(lock, &workpiece, platform, &catalog, world, &mirrors).await?,
@@ -111,7 +114,8 @@ impl Draft {
             mirrors,
         };
         let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
-        Ok(Prepared { workpiece, lock, plan, options })
+        let own = catalog.own().clone();
+        Ok(Prepared { workpiece, lock, plan, own, catalog, options })
     }
 }
 
@@ -129,8 +133,13 @@ impl Prepared {
     /// Plans anew, so that `wheels` are taken and not compiled.
     pub(super) fn take(&mut self, wheels: BTreeMap<String, KeptWheel>) -> Result<(), Failure> {
         self.options.wheels.extend(wheels);
-        self.plan = Plan::new(&self.workpiece.recipe, &self.lock, &Catalog::embedded()?, &self.options)?;
+        self.plan = Plan::new(&self.workpiece.recipe, &self.lock, &self.catalog, &self.options)?;
         Ok(())
+    }
+
+    /// Returns what a report must say of the facts that were used: something only where there were facts of the user's.
+    pub(super) fn said_of_facts(&self) -> Option<Own> {
+        (!self.own.is_empty()).then(|| self.own.clone())
     }
 
     /// Returns the Dockerfile for `builder`.

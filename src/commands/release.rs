@@ -1,7 +1,10 @@
 //! `smp-image release`: build, check, smoke-test and, only if all of it passed, push.
 
+use std::sync::Arc;
+
+use super::check::of_recipe;
 use super::{build, docker, output, push, smoke, workshop};
-use crate::check;
+use crate::check::{self, Target};
 use crate::cli::{Cli, Release};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -12,16 +15,21 @@ use crate::verdict::{Evidence, Policy, Verdict};
 pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), Failure> {
     // Asked before the long part, so that a missing destination costs nothing.
     let recipe = workshop::recipe(verb.build.recipe.recipe.as_deref(), world)?.recipe;
-    let of_recipe = recipe.image.repository.as_ref().map(|repository| repository.get_ref().as_str());
-    let destination = push::destination(&verb.push, of_recipe)?;
+    let repository = recipe.image.repository.as_ref().map(|repository| repository.get_ref().as_str());
+    let destination = push::destination(&verb.push, repository)?;
     let engine = docker::connect(&verb.build.engine, world)?;
     let image = build::build(&verb.build, &engine, cli, world).await?;
     let plan = &image.prepared.plan;
     let platform = plan.target.platform;
     let name = image.reference.whole();
+    let mut target =
+        Target::new(platform, Arc::new(super::catalog::load(world)?)).expecting(plan.expectations.clone());
+    target = of_recipe(target, &image.prepared.workpiece)?;
     world.say("looking into the layers and running the probes");
-    let inspection = check::image(&engine, &name, platform, plan.expectations.clone()).await?;
-    let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, verb.smoke.gpu, world).await?;
+    let inspection = check::image(&engine, &name, target).await?;
+    let studio = verb.build.engine.studio || engine.is_studio().await?;
+    let place = smoke::Place { gpu: verb.smoke.gpu, studio };
+    let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, place, world).await?;
     let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };
     let verdict = Verdict::judge(image.subject(), &evidence, &policy(verb));
     let mut report = image.report();

@@ -14,7 +14,7 @@ pub(super) async fn run(verb: &Render, cli: &Cli, world: &World) -> Result<(), F
     let dockerfile = prepared.dockerfile(Builder::from(verb.dialect))?;
     let text = match cli.format {
         Format::Json => format!("{}\n", serde_json::json!({ "dockerfile": dockerfile })),
-        Format::Text | Format::Junit => dockerfile,
+        Format::Text | Format::Junit | Format::Sarif => dockerfile,
     };
     world.print(&text).map_err(|error| super::failure::stdout(&error))?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));

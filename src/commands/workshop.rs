@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::SourceArgs;
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::lock::Lock;
+use crate::lock::{Lock, LockError};
 use crate::oci::{Arch, Platform};
 use crate::plan::Mirror;
 use crate::recipe::{Recipe, Source, builtin};
@@ -101,9 +101,14 @@ impl Workpiece {
         }
     }
 
-    /// Reads the lock of this recipe for `platform`, if there is one.
-    #[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+    /// Reads the lock of this recipe for `platform`, if there is one that can be read.
     pub(super) fn lock(&self, platform: Platform) -> Result<Option<Lock>, Failure> {
+        self.read_lock(platform)?.transpose().map_err(|error| self.unreadable_lock(&error))
+    }
+
+    /// Reads the lock of this recipe for `platform`, if there is one, or says why it is none.
+    #[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+    pub(super) fn read_lock(&self, platform: Platform) -> Result<Option<Result<Lock, LockError>>, Failure> {
         let (origin, text) = match self.lock_path(platform) {
             None => {
                 let name = self.recipe.name.get_ref().as_str();
@@ -115,8 +120,8 @@ impl Workpiece {
                 let Some((ending, Some(text))) = locks else { return Ok(None) };
                 (format!("built-in:{name}.{ending}"), text.to_owned())
             }
-            Some(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => (path.display().to_string(), text),
+            Some(path) => match std::fs::read(&path) {
+                Ok(bytes) => (path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => {
                     return Err(Failure::said(
@@ -126,10 +131,49 @@ impl Workpiece {
                 }
             },
         };
-        Lock::parse(&origin, &text).map(Some).map_err(|error| {
-            Failure::said(Fault::Input, error.to_string()).hint("write it again with `smp-image lock`")
-        })
+        Ok(Some(Lock::parse(&origin, &text)))
     }
+
+    /// Says why the lock cannot be used, and what to do next.
+    pub(super) fn unreadable_lock(&self, error: &LockError) -> Failure {
+        let failure = Failure::said(Fault::Input, error.to_string());
+        let anew = format!("write it anew: smp-image lock {} --upgrade", self.source.origin);
+        match error {
+            LockError::Newer { .. } => {
+                failure.hint("use that smp-image; or remove the lock, and lock with this one")
+            }
+            LockError::Edited { .. } => failure.hint("undo the edit (change the recipe instead)").hint(anew),
+            LockError::Older { .. } | LockError::Malformed { .. } => failure.hint(anew),
+        }
+    }
+
+    /// Waits until no other smp-image renews the lock of this recipe; until what is returned is dropped, none does.
+    ///
+    /// The recipe itself is what is held. Where its file system knows no such thing it is not held: what is written is whole anyway.
+    pub(super) async fn hold(&self, world: &World) -> Result<Option<std::fs::File>, Failure> {
+        let Home::File(path) = &self.home else { return Ok(None) };
+        let file = std::fs::File::open(path).map_err(|error| {
+            Failure::said(Fault::Input, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(std::fs::TryLockError::Error(_)) => return Ok(None),
+                Err(std::fs::TryLockError::WouldBlock) if !told => {
+                    world.say("waiting: another smp-image locks this recipe");
+                    told = true;
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Returns whether a lock cannot be read because a newer tool wrote it.
+pub(super) fn is_newer(error: &LockError) -> bool {
+    matches!(error, LockError::Newer { .. })
 }
 
 /// Reads the mirrors that were given on the command line.

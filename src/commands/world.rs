@@ -22,6 +22,8 @@ pub struct World {
     pub color: bool,
     /// Whether only what went wrong is said.
     pub quiet: bool,
+    /// Files of facts that the user adds to the catalogue.
+    pub catalog: Vec<PathBuf>,
 }
 
 impl World {
@@ -32,7 +34,15 @@ impl World {
         let terminal = io::stderr().is_terminal();
         let color = terminal && !env.contains_key("NO_COLOR");
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        Ok(Self { env, folder: std::env::current_dir()?, terminal, width, color, quiet: false })
+        Ok(Self {
+            env,
+            folder: std::env::current_dir()?,
+            terminal,
+            width,
+            color,
+            quiet: false,
+            catalog: Vec::new(),
+        })
     }
 
     /// Returns the environment as the engine's room takes it.

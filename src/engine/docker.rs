@@ -9,12 +9,13 @@ use bollard::models::{ImageInspect, SystemInfo};
 use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 use tokio::sync::OnceCell;
 
+use super::buildkit::{Door, Output};
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
 use super::http::{refused, within};
 use super::transport::{Transport, chain};
 use super::{
-    BuildRequest, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
+    BuildRequest, Builder, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
     RunRequest, RunResult, Store,
 };
 use crate::oci::{Platform, Reference};
@@ -57,6 +58,7 @@ pub struct DockerEngine {
     credentials: Credentials,
     limits: Limits,
     store: Arc<OnceCell<Store>>,
+    builder: Option<Builder>,
 }
 
 impl DockerEngine {
@@ -84,7 +86,21 @@ impl DockerEngine {
             bollard::API_DEFAULT_VERSION,
         )
         .map_err(|error| EngineError::Endpoint(error.to_string()))?;
-        Ok(Self { transport, docker, credentials, limits: Limits::default(), store: Arc::default() })
+        Ok(Self {
+            transport,
+            docker,
+            credentials,
+            limits: Limits::default(),
+            store: Arc::default(),
+            builder: None,
+        })
+    }
+
+    /// Returns the engine with a builder beside it, which builds in its place.
+    #[must_use]
+    pub fn with_builder(mut self, builder: Builder) -> Self {
+        self.builder = Some(builder);
+        self
     }
 
     /// Returns the engine with other limits.
@@ -128,6 +144,19 @@ impl DockerEngine {
         }
     }
 
+    /// Returns whether this is the engine of SageMaker Studio or Code Editor: it refuses to show its one network, and says who it is.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn is_studio(&self) -> Result<bool, EngineError> {
+        let asked = self.docker.inspect_network("sagemaker", None);
+        match self.ask("looking for the network of SageMaker Studio", asked).await {
+            Err(EngineError::Api { message, .. }) => Ok(message.contains("SageMaker Studio")),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn store(&self) -> Result<Store, EngineError> {
         let ask = || async {
             let info = self.ask("asking the engine what it is", self.docker.info()).await?;
@@ -147,6 +176,18 @@ impl DockerEngine {
                 EngineError::Platform { image, found: local.platform.to_string(), wanted: request.platform }
             }
             _ => error,
+        }
+    }
+
+    /// Returns what was built elsewhere as the engine calls it now that it is loaded.
+    async fn loaded(&self, request: &BuildRequest, built: Built) -> Result<Built, EngineError> {
+        let name = request.tags.first().map_or_else(|| built.id.to_string(), Reference::whole);
+        match self.image(&name).await? {
+            Some(image) => Ok(Built { id: image.id, ..built }),
+            None => Err(EngineError::Protocol {
+                doing: "loading what was built".into(),
+                reason: format!("the builder ended well, and the engine has no {name}"),
+            }),
         }
     }
 
@@ -193,10 +234,11 @@ impl DockerEngine {
 impl Engine for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let doing = "asking the engine what it is";
+        let door = Door::Engine(self.transport.clone());
         let (info, version, platforms) = tokio::try_join!(
             self.ask(doing, self.docker.info()),
             self.ask(doing, self.docker.version()),
-            super::buildkit::platforms(&self.transport),
+            super::buildkit::platforms(&door),
         )?;
         let store = store_of(&info);
         let nonsense = |reason: String| EngineError::Protocol { doing: doing.into(), reason };
@@ -204,19 +246,23 @@ impl Engine for DockerEngine {
         let platform = format!("{}/{machine}", info.os_type.as_deref().unwrap_or("linux"));
         let number =
             |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+        let studio = platforms.is_none() && self.is_studio().await?;
+        let beside = self.builder.as_ref().filter(|builder| !builder.is_engine());
+        let own = platform.parse().map_err(|error: crate::oci::BadPlatform| nonsense(error.to_string()))?;
         Ok(EngineInfo {
             endpoint: self.transport.endpoint(),
             version: info.server_version.or(version.version).unwrap_or_else(|| "unknown".into()),
             api: version.api_version.ok_or_else(|| nonsense("it names no API version".into()))?,
-            platform: platform
-                .parse()
-                .map_err(|error: crate::oci::BadPlatform| nonsense(error.to_string()))?,
+            platform: beside.and_then(|builder| builder.platforms().first().copied()).unwrap_or(own),
             store: *self.store.get_or_init(|| async { store }).await,
-            buildkit: platforms.is_some(),
-            platforms: platforms.unwrap_or_default(),
+            buildkit: beside.is_some() || platforms.is_some(),
+            platforms: beside
+                .map_or_else(|| platforms.unwrap_or_default(), |builder| builder.platforms().to_vec()),
             data_root: info.docker_root_dir.unwrap_or_default(),
             memory: number(info.mem_total),
             processors: number(info.ncpu),
+            studio,
+            builder: beside.map(Builder::shown),
         })
     }
 
@@ -230,10 +276,18 @@ impl Engine for DockerEngine {
     }
 
     async fn build(&self, request: &BuildRequest, events: &Events) -> Result<Built, EngineError> {
+        let store = self.store().await?;
+        super::builder::refuse_caches(request, store, self.builder.as_ref())?;
+        if let Some(builder) = &self.builder {
+            let work = builder.build(&self.transport, &self.credentials, request, events);
+            let built = Box::pin(work).await?;
+            return self.checked(request, self.loaded(request, built).await?).await;
+        }
         let built = match request.dialect {
             Dialect::Buildkit => {
-                let store = self.store().await?;
-                super::buildkit::build(&self.transport, &self.credentials, store, request, events).await?
+                let door = Door::Engine(self.transport.clone());
+                let output = Output::Store(store);
+                super::buildkit::build(&door, &self.credentials, output, request, events).await?
             }
             Dialect::Classic => {
                 match super::classic::build(&self.transport, &self.credentials, request, events).await {

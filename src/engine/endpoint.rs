@@ -22,6 +22,11 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Returns every variable.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Returns the folder of Docker's configuration: `DOCKER_CONFIG`, else `~/.docker`.
     pub fn docker_config(&self) -> Option<PathBuf> {
         let home = || self.get("HOME").map(|home| Path::new(home).join(".docker"));
@@ -110,6 +115,19 @@ impl Endpoint {
                     None => Ok(local(environment)),
                 },
             },
+        }
+    }
+
+    /// Returns where the BuildKit daemon at `address` is.
+    pub(super) fn of_daemon(address: &str) -> Result<Self, EngineError> {
+        let known = address.starts_with("unix://") || address.starts_with("tcp://");
+        let endpoint = parse(address, None, || Tls { folder: None, verify: true });
+        match endpoint.map_err(|error| EngineError::Builder(inner(error)))? {
+            Self::Unix(_) if address == "unix://" => Ok(Self::Unix("/run/buildkit/buildkitd.sock".into())),
+            endpoint if known => Ok(endpoint),
+            _ => Err(EngineError::Builder(format!(
+                "`{address}` is no address of a BuildKit daemon; write tcp://HOST:PORT or unix://PATH, or make a builder of it for TLS: docker buildx create --driver remote"
+            ))),
         }
     }
 

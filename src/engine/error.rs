@@ -19,6 +19,35 @@ pub enum EngineError {
     /// What points to the engine (`DOCKER_HOST`, a context) makes no sense.
     #[error("cannot tell which engine to use: {0}")]
     Endpoint(String),
+    /// What names a builder makes no sense.
+    #[error("cannot tell which builder to use: {0}")]
+    Builder(String),
+    /// There is no builder of this name.
+    #[error("there is no builder `{name}`")]
+    NoBuilder {
+        /// The name.
+        name: String,
+        /// The builders that there are.
+        known: Vec<String>,
+    },
+    /// The builder beside the engine cannot be reached, or went away.
+    #[error("the builder {builder} went away while {doing}: {reason}")]
+    BuilderLost {
+        /// The builder.
+        builder: String,
+        /// What was being done.
+        doing: String,
+        /// What the connection, or buildx, said.
+        reason: String,
+    },
+    /// A registry does not take the cache of a build, or does not give one.
+    #[error("the cache {cache} is refused: {message}")]
+    Cache {
+        /// The cache.
+        cache: String,
+        /// What was said.
+        message: String,
+    },
     /// The connection broke in the middle of the work.
     #[error("the engine at {endpoint} went away while {doing}: {reason}")]
     Died {

@@ -216,6 +216,8 @@ mod tests {
             data_root: String::new(),
             memory: 0,
             processors: 1,
+            studio: false,
+            builder: None,
         })
     }
 

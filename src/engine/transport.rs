@@ -12,12 +12,14 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OnceCell;
 
 use super::EngineError;
 use super::endpoint::Endpoint;
 
 mod ssh;
 mod tls;
+mod version;
 
 /// How long an engine may take to accept a connection.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ struct Inner {
     tls: Option<tls::Connector>,
     /// What `ssh` last complained about: the HTTP error alone would be "connection closed".
     complaint: Arc<Mutex<String>>,
+    /// The version of the API that every path begins with, once it is known.
+    version: OnceCell<String>,
 }
 
 impl Transport {
@@ -47,7 +51,7 @@ impl Transport {
             Endpoint::Tcp { host, tls: Some(tls), .. } => Some(tls::Connector::new(host, tls)?),
             _ => None,
         };
-        Ok(Self(Arc::new(Inner { endpoint, tls, complaint: Arc::default() })))
+        Ok(Self(Arc::new(Inner { endpoint, tls, complaint: Arc::default(), version: OnceCell::new() })))
     }
 
     /// Returns where the engine is, for people.
@@ -56,7 +60,7 @@ impl Transport {
     }
 
     /// Opens one connection.
-    async fn dial(&self) -> Result<Box<dyn Duplex>, EngineError> {
+    pub(super) async fn dial(&self) -> Result<Box<dyn Duplex>, EngineError> {
         let unreachable = |error: std::io::Error| EngineError::Unreachable {
             endpoint: self.endpoint(),
             reason: advice(&error),
@@ -87,6 +91,7 @@ impl Transport {
 
     /// Sends one request on a connection of its own and returns the head of the answer, whatever its status.
     ///
+    /// Its path gets the version of the API that both sides know: SageMaker Studio answers paths without one with a redirection.
     /// The connection ends with the answer's body, also when that is dropped half-read: this is how work is cancelled.
     pub(super) async fn send<B>(
         &self,
@@ -98,9 +103,24 @@ impl Transport {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let version = self.0.version.get_or_try_init(|| version::agreed(self, doing)).await?;
         // An origin-form target, as a server wants it; the connection says where to.
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let target = format!("/v{version}{target}");
         *request.uri_mut() = target.parse::<Uri>().map_err(|error| protocol(doing, &error))?;
+        self.send_as_it_is(request, doing).await
+    }
+
+    async fn send_as_it_is<B>(
+        &self,
+        mut request: Request<B>,
+        doing: &str,
+    ) -> Result<Response<Incoming>, EngineError>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         request.headers_mut().insert(HOST, self.host());
         let stream = self.dial().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

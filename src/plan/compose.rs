@@ -7,12 +7,10 @@ use std::collections::BTreeMap;
 use super::compile::Compiler;
 use super::foreign::{OVERLAY, TOOLS};
 use super::python::{self, Home, Python};
-use super::stage::{
-    Checksum, Download, Part, PinnedPackage, Stage, StageName, StartsFrom, UserCopy, Variable,
-};
-use super::{ImageRef, Options, PlanError, Target, Work};
+use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable};
+use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target, Work};
 use crate::catalog::{Catalog, Packages};
-use crate::lock::{Artefact, Lock, LockedComponent, LockedImage, Origin};
+use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};
 use crate::oci::Dialect;
 use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, LocalPath, Recipe, Version};
 
@@ -156,12 +154,8 @@ impl Composer<'_> {
     }
 
     /// Returns the packages of the distribution that the image has, sorted.
-    pub(super) fn packages(&self) -> Vec<AptPackage> {
-        let of_components = self.lock.components.iter().flat_map(|locked| &locked.packages);
-        let mut packages: Vec<AptPackage> = of_components.chain(&self.lock.packages).cloned().collect();
-        packages.sort();
-        packages.dedup();
-        packages
+    pub(super) fn packages(&self) -> Vec<AptRequest> {
+        self.lock.apt.iter().map(AptRequest::from).collect()
     }
 
     /// Adds a stage for each source archive, and the one that they download in.
@@ -239,15 +233,22 @@ impl Composer<'_> {
         let conda = locked.conda.clone().ok_or_else(|| missing("a conda channel"))?;
         // What wheels are unpacked with and extensions compiled with; the channel's PyTorch does not ask for them.
         let tools = ["pip", "setuptools", "wheel"].map(str::parse::<CondaPackage>);
-        let mut packages = conda.packages;
+        let exact = |package: &LockedConda| match &package.found {
+            Pin::Known(found) => found.package.clone(),
+            Pin::Unresolved(_) => package.asked.clone(),
+        };
+        let mut packages: Vec<CondaPackage> = conda.packages.iter().map(exact).collect();
         for tool in tools {
             packages.push(tool?);
         }
+        let found = conda.packages.iter().filter_map(|package| package.found.known());
+        let verified = found.map(|found| CondaRecord::of(found, &home.prefix)).collect::<Result<_, _>>()?;
         let work = Work::Smp {
             download: self.download(Component::Smp)?,
             channels: conda.channels,
             packages,
             prefix: home.prefix.clone(),
+            verified,
             listed: Checksum::Argument(argument(Component::Smp, "CONDA_SHA256")?),
         };
         let fetch = StartsFrom::Stage("fetch".parse()?);
@@ -351,7 +352,8 @@ impl Composer<'_> {
         if overlaid {
             env.insert("PYTHONPATH".parse()?, OVERLAY.parse()?);
         }
-        env.extend(self.recipe.image.env.clone());
+        let own = self.recipe.image.env.iter();
+        env.extend(own.map(|(name, value)| (name.clone(), value.get_ref().clone())));
         Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
     }
 }

@@ -6,8 +6,8 @@
 
 use super::compose::{Composer, OUT};
 use super::python::Python;
-use super::stage::{Part, PinnedPackage, Runs, StageName, StartsFrom};
-use super::{ImageRef, Instruction, PlanError, Work};
+use super::stage::{Part, Runs, StageName, StartsFrom};
+use super::{ImageRef, Instruction, PinnedPackage, PlanError, Work};
 use crate::lock::{Origin, PinnedRequirement};
 use crate::recipe::{AptPackage, Component, ImagePath};
 
@@ -46,7 +46,8 @@ impl Composer<'_> {
             return Ok(StartsFrom::Stage(self.push("system", base.clone(), work)?));
         }
         self.push("base", base.clone(), Work::Base)?;
-        self.push_native("twin", base.clone(), Work::Twin { packages: packages.clone() })?;
+        let names = packages.iter().map(|package| package.name.clone()).collect();
+        self.push_native("twin", base.clone(), Work::Twin { packages: names })?;
         let theirs = self.target.platform.arch.name().to_owned();
         let (tools, base_stage): (StageName, StageName) = (TOOLS.parse()?, "base".parse()?);
         let work = Work::Debs { packages, theirs: theirs.clone(), base: base_stage.clone() };

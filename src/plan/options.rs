@@ -75,6 +75,13 @@ pub struct Mirror {
 #[error("`{0}` is not a mirror (REGISTRY=REGISTRY, such as docker.io=127.0.0.1:5000)")]
 pub struct BadMirror(String);
 
+impl Mirror {
+    /// Returns the host that is asked instead of `host`, if this mirror stands for it.
+    pub fn instead_of(&self, host: &str) -> Option<String> {
+        (self.of == host).then(|| self.at.clone())
+    }
+}
+
 impl FromStr for Mirror {
     type Err = BadMirror;
 

@@ -1,9 +1,10 @@
 //! What a plan refuses, and what it warns of: combinations that are known to fail on the nodes.
 
+use super::python::Python;
 use super::{PlanError, Target};
 use crate::catalog::{Catalog, Rdma};
 use crate::lock::{Lock, Origin};
-use crate::recipe::{Component, Recipe, Version};
+use crate::recipe::{Component, Recipe, Version, package_name};
 
 /// Refuses what cannot work; returns sentences on what may.
 pub(super) fn check(
@@ -17,6 +18,8 @@ pub(super) fn check(
     known_distribution(lock, catalog)?;
     no_stock_torch(lock, catalog)?;
     let mut warnings = environment(recipe, target)?;
+    warnings.extend(crate::resolve::review(recipe, lock, catalog));
+    warnings.extend(over_the_base(recipe, lock, catalog)?);
     warnings.extend(lock.unresolved().into_iter().map(|sentence| format!("not locked: {sentence}")));
     Ok(warnings)
 }
@@ -63,33 +66,21 @@ fn one_fabric(lock: &Lock) -> Result<(), PlanError> {
     }
 }
 
-/// The distributions that EFA installers learnt or forgot, by the EFA release notes: the first and the first no longer.
-const DISTRIBUTIONS: &[(&str, &str, Option<&str>, Option<&str>)] = &[
-    ("ubuntu", "20.04", None, Some("1.43.0")),
-    ("ubuntu", "24.04", Some("1.33.0"), None),
-    ("debian", "10", None, Some("1.40.0")),
-    ("debian", "11", None, Some("1.51.0")),
-    ("debian", "12", Some("1.36.0"), None),
-    ("debian", "13", Some("1.46.0"), None),
-    ("amzn", "2", None, Some("1.50.0")),
-];
-
+/// An installer stops on a distribution that it does not know, or no longer.
 fn known_distribution(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
     let (Some(efa), Some(base)) = (installer(lock), catalog.image(&lock.base.image)) else { return Ok(()) };
-    let named = |(id, version, ..): &&(&str, &str, Option<&str>, Option<&str>)| {
-        base.os.id == *id && base.os.version == *version
-    };
-    let Some((id, version, since, until)) = DISTRIBUTIONS.iter().find(named) else { return Ok(()) };
-    let bound = |text: Option<&str>| text.map(str::parse::<Version>).transpose();
-    let (since, until) = (bound(*since)?, bound(*until)?);
-    let too_old = since.as_ref().is_some_and(|since| efa < since);
-    let too_new = until.as_ref().is_some_and(|until| efa >= until);
-    if !too_old && !too_new {
-        return Ok(());
+    let os = &base.os;
+    let of_base = catalog.os_support.iter().filter(|support| {
+        support.component == Component::Efa && support.os.id == os.id && support.os.version == os.version
+    });
+    match of_base.into_iter().find(|support| !support.versions.admits(efa)) {
+        Some(support) => Err(PlanError::Distribution {
+            efa: efa.clone(),
+            os: format!("{} {}", os.id, os.version),
+            range: support.versions.to_string(),
+        }),
+        None => Ok(()),
     }
-    let range = [since.map(|since| format!(">={since}")), until.map(|until| format!("<{until}"))];
-    let range = range.into_iter().flatten().collect::<Vec<_>>().join(",");
-    Err(PlanError::Distribution { efa: efa.clone(), os: format!("{id} {version}"), range })
 }
 
 /// SMP v2 is AWS's own build of PyTorch; a wheel of that name replaces it.
@@ -102,11 +93,33 @@ fn no_stock_torch(lock: &Lock, catalog: &Catalog) -> Result<(), PlanError> {
     }
 }
 
+/// Warns of packages that nobody named and that go into the base's own Python: the catalogue does not list what that Python holds, so
+/// they may replace packages that the base was tested with.
+fn over_the_base(recipe: &Recipe, lock: &Lock, catalog: &Catalog) -> Result<Option<String>, PlanError> {
+    if Python::of(lock, catalog)? != Python::Base {
+        return Ok(None);
+    }
+    let named: Vec<String> =
+        recipe.python.packages.iter().map(|package| package_name(package.get_ref().package())).collect();
+    let pulled: Vec<&str> = lock
+        .python
+        .iter()
+        .filter(|pinned| !named.contains(&package_name(pinned.package())))
+        .map(|pinned| pinned.requirement.as_str())
+        .collect();
+    let sentence = format!(
+        "{} come with the packages of the recipe and go over what the base image may have of them: what its Python holds beyond its \
+         components is not in the catalogue",
+        pulled.join(", ")
+    );
+    Ok((!pulled.is_empty()).then_some(sentence))
+}
+
 /// Refuses RDMA where it aborts; warns of variables that belong to the job and not to the image.
 fn environment(recipe: &Recipe, target: &Target) -> Result<Vec<String>, PlanError> {
     let mut warnings = Vec::new();
     for (name, value) in &recipe.image.env {
-        let (name, value) = (name.as_str(), value.as_str());
+        let (name, value) = (name.as_str(), value.get_ref().as_str());
         let asks_rdma = name == "FI_EFA_USE_DEVICE_RDMA" && !matches!(value, "0" | "");
         let without = target.instances.iter().find(|instance| matches!(instance.rdma, Rdma::None));
         if let (true, Some(instance)) = (asks_rdma, without) {

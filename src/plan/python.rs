@@ -3,7 +3,7 @@
 use super::{PinnedPackage, PlanError};
 use crate::catalog::Catalog;
 use crate::lock::{Lock, Origin, PinnedRequirement};
-use crate::recipe::{Component, ImagePath, Version};
+use crate::recipe::{Component, ImagePath, Version, package_name};
 
 /// Where an environment of our own is made.
 const VENV: &str = "/opt/venv";
@@ -150,7 +150,7 @@ fn each_once(lock: &Lock) -> Result<(), PlanError> {
         locked.wheels.iter().chain(&locked.sdists).map(|pinned| (locked.name.name(), pinned))
     });
     for (owner, pinned) in of_components.chain(lock.python.iter().map(|pinned| (BEYOND, pinned))) {
-        let package = pinned.package().to_ascii_lowercase().replace(['_', '.'], "-");
+        let package = package_name(pinned.package());
         if let Some((_, first)) = owners.iter().find(|(known, _)| *known == package) {
             return Err(PlanError::Twice { package, first: (*first).to_owned(), second: owner.to_owned() });
         }

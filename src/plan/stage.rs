@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageRef, PlanError, WheelKey, Work};
-use crate::lock::{Artefact, Pin, PinnedRequirement};
-use crate::oci::{Dialect, Digest};
-use crate::recipe::{
-    AptPackage, ArtefactUrl, EnvName, EnvValue, ImagePath, LocalPath, Name, Requirement, Version,
-};
+use super::{ImageRef, PinnedPackage, WheelKey, Work};
+use crate::lock::{Artefact, Pin};
+use crate::oci::Dialect;
+use crate::recipe::{AptPackage, ArtefactUrl, EnvName, EnvValue, ImagePath, LocalPath, Name, Version};
 
 /// The name of a stage: lower-case letters, digits and `-`.
 pub type StageName = Name;
@@ -138,16 +136,6 @@ pub enum Checksum {
     Argument(#[schemars(with = "String")] EnvName),
 }
 
-/// A Python package at one version, with the checksums of its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct PinnedPackage {
-    /// `name==version`.
-    #[schemars(with = "String")]
-    pub requirement: Requirement,
-    /// The checksums of the files that may be installed; at least one.
-    pub hashes: Vec<Digest>,
-}
-
 /// A folder that is copied from another stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Part {
@@ -213,16 +201,5 @@ impl Checksum {
     /// Returns whether a build argument is needed.
     pub fn is_argument(&self) -> bool {
         matches!(self, Self::Argument(_))
-    }
-}
-
-impl TryFrom<&PinnedRequirement> for PinnedPackage {
-    type Error = PlanError;
-
-    fn try_from(pinned: &PinnedRequirement) -> Result<Self, PlanError> {
-        if pinned.hashes.is_empty() {
-            return Err(PlanError::Unhashed { requirement: pinned.requirement.to_string() });
-        }
-        Ok(Self { requirement: pinned.requirement.clone(), hashes: pinned.hashes.clone() })
     }
 }

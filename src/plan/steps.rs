@@ -1,7 +1,7 @@
 //! The instructions of each kind of stage, in order, and which of them must run the target's programs.
 
-use super::Work;
-use super::stage::{Checksum, Instruction, Part, PinnedPackage, Runs, Step};
+use super::stage::{Checksum, Instruction, Part, Runs, Step};
+use super::{PinnedPackage, Work};
 
 impl Work {
     /// Returns the instructions after `FROM`.

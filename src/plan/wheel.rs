@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::compose::{Composer, compiling_image};
 use super::stage::{StageName, Variable};
 use super::{PlanError, Work};
-use crate::lock::{LockedComponent, PinnedRequirement};
+use crate::lock::{LockedComponent, LockedConda, PinnedRequirement};
 use crate::oci::{Digest, Platform};
 use crate::recipe::{Component, ImagePath};
 
@@ -97,6 +97,7 @@ impl Composer<'_> {
         let Some(kept) = self.options.wheels.get(&key.to_string()).cloned() else { return Ok(None) };
         let Some(from) = self.unpacks_in.clone() else { return Ok(None) };
         let work = Work::Taken {
+            component: locked.name,
             packages: super::python::pinned(&locked.sdists)?,
             kept,
             prefix: prefix.clone(),
@@ -116,6 +117,13 @@ fn identity(locked: &LockedComponent) -> Vec<String> {
     let version = locked.version.known().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let mut parts = vec![format!("{} {version}", locked.name)];
     parts.extend(locked.wheels.iter().map(exactly));
-    parts.extend(locked.conda.iter().flat_map(|conda| conda.packages.iter().map(ToString::to_string)));
+    parts.extend(locked.conda.iter().flat_map(|conda| conda.packages.iter().map(conda_identity)));
     parts
+}
+
+fn conda_identity(package: &LockedConda) -> String {
+    match package.found.known() {
+        Some(found) => format!("{} {}", found.package, found.sha256),
+        None => package.asked.to_string(),
+    }
 }

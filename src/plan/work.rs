@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::KeptWheel;
-use super::stage::{
-    Checksum, Compile, Download, Part, PinnedPackage, PythonCompile, StageName, UserCopy, Variable,
-};
-use crate::recipe::{AptPackage, ArtefactUrl, CondaPackage, ImagePath, Version};
+use super::stage::{Checksum, Compile, Download, Part, PythonCompile, StageName, UserCopy, Variable};
+use super::{AptRequest, CondaRecord, KeptWheel, PinnedPackage};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, CondaPackage, ImagePath, Version};
 
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -14,9 +12,8 @@ use crate::recipe::{AptPackage, ArtefactUrl, CondaPackage, ImagePath, Version};
 pub enum Work {
     /// Packages of the distribution that stay in the image, and the empty Python environment.
     System {
-        /// The packages, sorted.
-        #[schemars(with = "Vec<String>")]
-        packages: Vec<AptPackage>,
+        /// The packages, sorted, each as `name=version` where the lock knows the version.
+        packages: Vec<AptRequest>,
         /// Where the Python environment is made, if the image has one of its own.
         #[schemars(with = "Option<String>")]
         venv: Option<ImagePath>,
@@ -40,15 +37,15 @@ pub enum Work {
     Base,
     /// The packages of the image on the builder's own architecture: what their maintainer scripts do is taken from here.
     Twin {
-        /// The packages, sorted.
+        /// The packages, sorted, at the versions that the archive has: those that are locked are the target's, and a package that was
+        /// rebuilt for one architecture alone has another version there.
         #[schemars(with = "Vec<String>")]
         packages: Vec<AptPackage>,
     },
     /// Packages of the distribution for the target, chosen and downloaded into `/debs`.
     Debs {
-        /// The packages, sorted.
-        #[schemars(with = "Vec<String>")]
-        packages: Vec<AptPackage>,
+        /// The packages, sorted, each as `name=version` where the lock knows the version.
+        packages: Vec<AptRequest>,
         /// The target's architecture as dpkg calls it.
         theirs: String,
         /// The stage that is the target's base.
@@ -165,11 +162,15 @@ pub enum Work {
         /// Where the environment is made.
         #[schemars(with = "String")]
         prefix: ImagePath,
+        /// The records of packages whose checksums the lock knows.
+        verified: Vec<CondaRecord>,
         /// The checksum of the list of everything that was installed, with each package's own checksum.
         listed: Checksum,
     },
     /// Python packages that were compiled before, taken from an image that holds their wheels.
     Taken {
+        /// The component that they bring.
+        component: Component,
         /// The packages.
         packages: Vec<PinnedPackage>,
         /// Where the wheels are.

@@ -153,6 +153,33 @@ text_value!(
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+=*".contains(c))
 );
 
+impl Requirement {
+    /// Returns the name of the package, without extras, as it is written.
+    pub fn package(&self) -> &str {
+        let end = self.0.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+        end.map_or(self.0.as_str(), |end| &self.0[..end])
+    }
+
+    /// Returns the versions that it admits; none where it admits all.
+    pub fn range(&self) -> Option<VersionRange> {
+        let start = self.0.find(['=', '<', '>', '!', '~'])?;
+        self.0.get(start..)?.parse().ok()
+    }
+}
+
+/// Returns the name of a Python package as PEP 503 compares names: lower case, runs of `-`, `_` and `.` as one `-`.
+pub fn package_name(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '-' | '_' | '.' if normal.ends_with('-') => {}
+            '-' | '_' | '.' => normal.push('-'),
+            c => normal.extend(c.to_lowercase()),
+        }
+    }
+    normal
+}
+
 impl ArtefactUrl {
     /// Returns the last part of the path, the name under which the file is kept.
     pub fn file_name(&self) -> &str {
@@ -239,6 +266,48 @@ impl VersionRange {
     /// Returns the range that admits every version.
     pub fn any() -> Self {
         Self { written: "*".to_owned(), specifiers: pep440_rs::VersionSpecifiers::empty() }
+    }
+
+    /// Returns the range that admits `version` alone.
+    pub fn exactly(version: &Version) -> Self {
+        let written = version.to_string();
+        let only = pep440_rs::VersionSpecifier::equals_version(version.pep440().clone());
+        Self { written, specifiers: only.into() }
+    }
+
+    /// Returns the version that the range names, if it is written as one.
+    pub fn named(&self) -> Option<Version> {
+        let bare = self.written.strip_prefix("==").unwrap_or(&self.written).trim();
+        bare.parse().ok()
+    }
+
+    /// Returns the range in words: `2.17.1 or newer`, `12 to below 13`.
+    pub fn spoken(&self) -> String {
+        let parts: Vec<&str> = self.written.split(',').map(str::trim).collect();
+        if let [from, until] = parts.as_slice()
+            && let (Some(from), Some(until)) = (from.strip_prefix(">="), until.strip_prefix('<'))
+        {
+            return match until.strip_prefix('=') {
+                Some(until) => format!("{from} to {until}"),
+                None => format!("{from} to below {until}"),
+            };
+        }
+        let word = |part: &&str| {
+            for (sign, before, after) in [
+                (">=", "", " or newer"),
+                ("<=", "", " or older"),
+                ("==", "", ""),
+                ("!=", "not ", ""),
+                ("<", "older than ", ""),
+                (">", "newer than ", ""),
+            ] {
+                if let Some(version) = part.strip_prefix(sign) {
+                    return format!("{before}{}{after}", version.trim());
+                }
+            }
+            if *part == "*" { "any version".to_owned() } else { (*part).to_owned() }
+        };
+        parts.iter().map(word).collect::<Vec<_>>().join(" and ")
     }
 
     /// Returns the range as PEP 440 specifiers, empty for every version.
@@ -356,6 +425,22 @@ mod tests {
     }
 
     #[test]
+    fn a_range_can_be_said_in_words() {
+        for (range, words) in [
+            (">=2.17.1", "2.17.1 or newer"),
+            (">=12,<13", "12 to below 13"),
+            (">=1.0.6,<=2.3.3", "1.0.6 to 2.3.3"),
+            (">=2.0.6,<=2.5.8,!=2.1.0", "2.0.6 or newer and 2.5.8 or older and not 2.1.0"),
+            ("==2.21.5", "2.21.5"),
+            ("<1.43", "older than 1.43"),
+            ("2.8", "2.8"),
+            ("*", "any version"),
+        ] {
+            assert_eq!(range.parse::<VersionRange>().unwrap().spoken(), words);
+        }
+    }
+
+    #[test]
     fn nothing_that_could_leave_its_place_is_a_value() {
         for text in ["a b", "a\nRUN x", "$(id)", "--flag", "a\"b", "a\\b", "a'b", "a;b", "..", "a/../b", ""] {
             assert!(text.parse::<LocalPath>().is_err(), "{text:?}");
@@ -365,6 +450,11 @@ mod tests {
             assert!(text.parse::<VersionRange>().is_err(), "{text:?}");
             assert!(reference(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn python_names_are_compared_as_pep_503_does() {
+        assert_eq!(package_name("Transformer__Engine.cu12"), "transformer-engine-cu12");
     }
 
     #[test]

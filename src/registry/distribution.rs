@@ -4,6 +4,7 @@
 
 mod access;
 mod answer;
+mod blob;
 mod error;
 mod patience;
 mod transport;
@@ -13,6 +14,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderName};
 use serde::Deserialize;
 
 use self::answer::Answer;
+pub use self::blob::BlobReader;
 pub use self::error::RegistryError;
 pub use self::patience::Limits;
 use self::transport::{Request, Transport};

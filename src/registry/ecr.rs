@@ -6,7 +6,7 @@ mod repository;
 mod settings;
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
@@ -48,6 +48,7 @@ pub struct Ecr {
     sts: aws_sdk_sts::Client,
     region: String,
     limits: AwsLimits,
+    expires: Option<SystemTime>,
 }
 
 /// Who we are for AWS.
@@ -81,18 +82,25 @@ impl Ecr {
         let provider = ProviderConfig::default().with_http_client(client.clone());
         let region = region(settings, host, &provider).await?;
         let credentials = credentials(settings, provider, region.clone()).await?;
+        let expires = credentials.expiry();
         let config = sdk_config(settings, host, client, region.clone(), credentials).await;
         Ok(Self {
             api: aws_sdk_ecr::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             region: region.to_string(),
             limits,
+            expires,
         })
     }
 
     /// Returns the region.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Returns when the credentials end, if they do.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// Returns who we are.

@@ -50,6 +50,18 @@ pub enum Content {
     Index(Vec<Entry>),
 }
 
+impl Content {
+    /// Returns the size of an image's layers as the registry keeps them; nothing for a list of images.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Image(image) => {
+                Some(image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add))
+            }
+            Self::Index(_) => None,
+        }
+    }
+}
+
 /// Bytes that are not the manifest that their media type promises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

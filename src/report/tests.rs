@@ -55,6 +55,12 @@ fn inspection(findings: Vec<Finding>) -> Inspection {
     Inspection {
         platform: PLATFORM,
         findings,
+        silenced: Vec::new(),
+        target: crate::check::Chosen::Recipe,
+        instances: Vec::new(),
+        libraries: Vec::new(),
+        packages: BTreeMap::new(),
+        environment: Vec::new(),
         components: vec![
             seen(
                 Component::Nccl,
@@ -97,6 +103,7 @@ fn released() -> Report {
         format: FORMAT,
         tool: "smp-image 0.1.0".to_owned(),
         recipe: Some("quickstart".to_owned()),
+        catalog: None,
         image: Subject { reference: "smpv2:quickstart".to_owned(), id: Digest::of("id"), platform: PLATFORM },
         build: Some(Building::Built(Built {
             id: Digest::of("id"),
@@ -172,6 +179,7 @@ fn refused() -> Report {
     };
     Report {
         recipe: None,
+        catalog: None,
         build: Some(Building::Unchanged),
         push: None,
         inspection: Some(inspection(vec![error, unknown, warning])),

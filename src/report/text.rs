@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+mod checked;
+
+pub use checked::explained;
+
 use super::plain::{bytes, line, short, took};
 use super::{Building, Judgement, Report};
+use crate::catalog::Own;
 use crate::check::{ComponentSeen, Inspection, Severity};
 use crate::engine::Built;
 use crate::oci::Profile;
@@ -28,7 +33,7 @@ impl Default for Style {
 
 /// The colours that words may carry, as ANSI numbers.
 #[derive(Clone, Copy)]
-enum Colour {
+pub(super) enum Colour {
     Red = 31,
     Green = 32,
     Yellow = 33,
@@ -36,7 +41,7 @@ enum Colour {
 }
 
 impl Style {
-    fn paint(self, text: &str, colour: Colour) -> String {
+    pub(super) fn paint(self, text: &str, colour: Colour) -> String {
         if self.colour { format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8) } else { text.to_owned() }
     }
 }
@@ -45,9 +50,11 @@ impl Style {
 pub fn render(report: &Report, style: Style) -> String {
     let mut parts = vec![heading(report)];
     if let Some(inspection) = &report.inspection {
+        parts.extend(checked::instances(inspection, style));
         parts.extend(components(inspection, style));
         parts.extend(layers(inspection, style));
         parts.push(findings(inspection, style));
+        parts.extend(checked::silenced(inspection));
     }
     if let Some(outcomes) = &report.probes {
         parts.push(probes(outcomes, style));
@@ -68,6 +75,8 @@ fn heading(report: &Report) -> String {
         format!("           {}, {}", image.platform, image.id),
     ];
     lines.extend(report.recipe.iter().map(|recipe| format!("Recipe     {}", line(recipe))));
+    let own = report.catalog.iter().flat_map(Own::sentences);
+    lines.extend(own.map(|said| format!("Facts      {}", line(&said))));
     lines.extend(report.build.iter().map(built));
     lines.extend(report.inspection.iter().map(looked_at));
     paragraph(&lines)
@@ -94,7 +103,7 @@ fn looked_at(inspection: &Inspection) -> String {
 }
 
 /// Returns the lines as text, each with its end.
-fn paragraph(lines: &[String]) -> String {
+pub(super) fn paragraph(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 

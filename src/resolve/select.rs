@@ -2,13 +2,17 @@
 
 mod components;
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{BaseImage, Catalog};
 use crate::lock::{Artefact, Conda, Origin};
 use crate::recipe::{
     AptPackage, Component, Recipe, RecipeError, Requirement, Source, Version, VersionRange, nearest,
 };
 
-use super::ResolveError;
+use super::question::Question;
+use super::rules::whole;
+use super::{ResolveError, Solved, Wishes};
 
 /// What was decided from facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,10 @@ pub struct Selection {
     pub python: Version,
     /// The version of its C library.
     pub glibc: Version,
+    /// The version of everything that has one, also of what decides without being in the image: the driver of the nodes.
+    pub versions: BTreeMap<Component, Version>,
+    /// What a person should know: facts that may only warn, versions of which nothing is known. Each a sentence.
+    pub warnings: Vec<String>,
 }
 
 /// How one component comes into the image.
@@ -79,39 +87,117 @@ impl Choice {
 struct Bench<'a> {
     recipe: &'a Recipe,
     catalog: &'a Catalog,
-    base: &'a BaseImage,
-    cuda_major: u64,
+    base: BaseImage,
+    solved: Solved,
 }
 
 /// Decides from facts how each component of `recipe` comes into the image.
-pub fn select(source: &Source, recipe: &Recipe, catalog: &Catalog) -> Result<Selection, ResolveError> {
-    for instance in &recipe.instances {
-        known_instance(source, instance, catalog)?;
-    }
-    let base = known_base(source, recipe, catalog)?;
-    let bench = Bench { recipe, catalog, base, cuda_major: cuda_major(recipe, base) };
+pub fn select(
+    source: &Source,
+    recipe: &Recipe,
+    catalog: &Catalog,
+    wishes: &Wishes,
+) -> Result<Selection, ResolveError> {
+    let bench = Bench::new(source, recipe, catalog, wishes)?;
     let mut choices = Vec::new();
     for (&component, range) in &recipe.components {
         let choice =
             bench.choose(component, range.get_ref()).map_err(|refusal| refusal.at(source, range.span()))?;
         choices.push(choice);
     }
-    for (&component, version) in &base.carries {
+    for &component in bench.base.carries.keys() {
         if !recipe.components.contains_key(&component) {
-            choices.push(bench.carried(component, &any(), version));
+            choices.push(bench.carried(component, &any()));
         }
     }
     choices.extend(bench.implied(&choices));
-    let python = choices
-        .iter()
-        .find(|choice| choice.component == Component::Python)
-        .and_then(|choice| choice.version.clone())
-        .unwrap_or_else(|| base.os.python.clone());
-    Ok(Selection { choices, python, glibc: base.os.glibc.clone() })
+    let python = bench.version(Component::Python).cloned();
+    let python = python.unwrap_or_else(|| bench.base.os.python.clone());
+    Ok(Selection {
+        choices,
+        python,
+        glibc: bench.base.os.glibc.clone(),
+        versions: bench.solved.versions(),
+        warnings: bench.solved.warnings(catalog),
+    })
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        source: &Source,
+        recipe: &'a Recipe,
+        catalog: &'a Catalog,
+        wishes: &Wishes,
+    ) -> Result<Self, ResolveError> {
+        for instance in &recipe.instances {
+            known_instance(source, instance, catalog)?;
+        }
+        for precision in &recipe.precision {
+            known_precision(source, precision, catalog)?;
+        }
+        let base = base_of(source, recipe, catalog)?;
+        let question = Question::of(recipe, wishes);
+        for (component, range) in &recipe.components {
+            known_at_all(catalog, wishes, *component, range.get_ref())
+                .map_err(|refusal| refusal.at(source, range.span()))?;
+            possible(&question, catalog, &base, *component)
+                .map_err(|refusal| refusal.at(source, range.span()))?;
+        }
+        let solved = Solved::of(source, recipe, catalog, &base, wishes)?;
+        Ok(Self { recipe, catalog, base, solved })
+    }
+}
+
+/// Refuses a component of which no version is known.
+fn known_at_all(
+    catalog: &Catalog,
+    wishes: &Wishes,
+    component: Component,
+    range: &VersionRange,
+) -> Result<(), Refusal> {
+    let versionless = matches!(component, Component::Libfabric | Component::Os | Component::Driver);
+    let named = wishes.allow_unknown && range.named().is_some();
+    if versionless || named || !catalog.versions(component).is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("the catalogue knows no version of {component}"),
+        "name one and say --allow-unknown, or add it with --catalog",
+    ))
+}
+
+/// Refuses what no choice of versions could mend.
+pub(super) fn possible(
+    question: &Question,
+    catalog: &Catalog,
+    base: &BaseImage,
+    component: Component,
+) -> Result<(), Refusal> {
+    let has = |component| question.asked.contains_key(&component) || base.carries.contains_key(&component);
+    let has_torch = has(Component::Pytorch) || has(Component::Smp);
+    let compiled =
+        catalog.packages.iter().any(|packages| packages.component == component && packages.compiled);
+    match component {
+        Component::Os | Component::Driver => Err(Refusal::new(
+            format!("{component} cannot be installed into an image"),
+            "take it out of [components]: the base decides the distribution, the node the driver (`nodes.driver`)",
+        )),
+        Component::AwsOfiNccl if !has(Component::Efa) && !base.carries.contains_key(&component) => {
+            Err(Refusal::new(
+                "aws-ofi-nccl needs libfabric of AWS's EFA installer",
+                "add `efa = \"*\"` to [components]",
+            ))
+        }
+        _ if compiled && !has_torch => Err(Refusal::new(
+            format!("{component} needs PyTorch"),
+            "add `pytorch = \"*\"` to [components], or take a base image that carries it",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A choice that cannot be made: the sentence and what helps.
-struct Refusal {
+pub(super) struct Refusal {
     message: String,
     help: String,
 }
@@ -122,35 +208,31 @@ impl Refusal {
     }
 
     fn at(self, source: &Source, span: std::ops::Range<usize>) -> ResolveError {
-        ResolveError::NoFit(
+        ResolveError::Impossible(
             RecipeError::at(source, span, self.message).with_label("asked for here").with_help(self.help),
         )
     }
 }
 
 impl Bench<'_> {
+    /// Returns the version that was chosen for `component`.
+    fn version(&self, component: Component) -> Option<&Version> {
+        self.solved.version(component)
+    }
+
     fn choose(&self, component: Component, range: &VersionRange) -> Result<Choice, Refusal> {
-        if let Some(version) = self.base.carries.get(&component) {
-            return self.carried_if_admitted(component, range, version);
+        if self.is_carried(component) {
+            return Ok(self.carried(component, range));
         }
         match component {
-            Component::Os | Component::Driver => Err(Refusal::new(
-                format!("{component} cannot be installed into an image"),
-                "take it out of [components]: the base decides the distribution, the node the driver",
-            )),
-            Component::Python => self.python(range),
+            Component::Python => Ok(self.python(range)),
             Component::Efa => self.efa(range),
             Component::Libfabric => Ok(Self::libfabric(range)),
             Component::AwsOfiNccl => self.plugin(range),
             Component::Smp => self.smp(range),
-            Component::Pytorch if self.asks(Component::Smp) => Ok(self.pytorch_of_smp(range)),
+            Component::Pytorch if self.asks(Component::Smp) => Ok(self.of_smp(component, range)),
             Component::Gdrcopy | Component::NcclTests => self.archive(component, range),
-            Component::Cuda
-            | Component::Cudnn
-            | Component::Pytorch
-            | Component::Nccl
-            | Component::TransformerEngine
-            | Component::FlashAttn => self.packages(component, range),
+            _ => self.packages(component, range),
         }
     }
 
@@ -162,12 +244,8 @@ impl Bench<'_> {
         let absent = |component| origin(component).is_none();
         let mut implied = Vec::new();
         if origin(Component::Smp) == Some(Origin::Conda) {
-            if absent(Component::Pytorch) {
-                implied.push(self.pytorch_of_smp(&any()));
-            }
-            if absent(Component::Python) {
-                implied.extend(self.python_of_smp(&any()));
-            }
+            let parts = [Component::Pytorch, Component::Python].into_iter().filter(|part| absent(*part));
+            implied.extend(parts.map(|part| self.of_smp(part, &any())));
         }
         if origin(Component::Efa) == Some(Origin::Installer) && absent(Component::AwsOfiNccl) {
             implied.extend(self.plugin(&any()).ok().filter(|choice| choice.origin == Origin::Bundled));
@@ -175,49 +253,22 @@ impl Bench<'_> {
         implied
     }
 
-    fn python_of_smp(&self, range: &VersionRange) -> Option<Choice> {
-        let release = self.smp_release().ok()?;
-        let version = release.carries.get(&Component::Python).filter(|version| range.admits(version))?;
-        let reason = format!("SMP {} is built for it ({})", release.version, release.fact.source);
-        let mut choice = Choice::new(Component::Python, range, Origin::Conda, reason);
-        choice.version = Some(version.clone());
-        Some(choice)
-    }
-
+    /// Returns whether the recipe or the base has `component`.
     fn asks(&self, component: Component) -> bool {
         self.recipe.components.contains_key(&component) || self.base.carries.contains_key(&component)
     }
 
-    fn carried(&self, component: Component, range: &VersionRange, version: &Version) -> Choice {
-        let reason = format!("the base image carries it ({})", self.base.fact.source);
-        let mut choice = Choice::new(component, range, Origin::Base, reason);
-        choice.version = Some(version.clone());
-        choice
+    /// Returns whether the base carries the version that was chosen.
+    fn is_carried(&self, component: Component) -> bool {
+        let carried = self.base.carries.get(&component);
+        carried.is_some_and(|carried| component != Component::Efa || self.version(component) == Some(carried))
     }
 
-    fn carried_if_admitted(
-        &self,
-        component: Component,
-        range: &VersionRange,
-        version: &Version,
-    ) -> Result<Choice, Refusal> {
-        if range.admits(version) {
-            return Ok(self.carried(component, range, version));
-        }
-        let message =
-            format!("the base image carries {component} {version}, and the recipe asks for {range}");
-        let help = match component {
-            Component::Efa
-                if range.admits(version) || self.base.carries.contains_key(&Component::AwsOfiNccl) =>
-            {
-                format!(
-                    "an installer from 1.38.0 brings a second aws-ofi-nccl beside the image's own, and path order decides which one \
-                 NCCL loads; take `efa = \"{version}\"` or `\"*\"`, or build from parts (`smp-image new --from smp-2.8-from-parts`)"
-                )
-            }
-            _ => format!("take `{component} = \"*\"`, or another base image"),
-        };
-        Err(Refusal::new(message, help))
+    fn carried(&self, component: Component, range: &VersionRange) -> Choice {
+        let reason = format!("the base image carries it ({})", self.base.fact.source);
+        let mut choice = Choice::new(component, range, Origin::Base, reason);
+        choice.version = self.version(component).or_else(|| self.base.carries.get(&component)).cloned();
+        choice
     }
 }
 
@@ -239,16 +290,18 @@ fn known_instance(
     Err(ResolveError::Recipe(error))
 }
 
-fn known_base<'a>(
+/// Returns what is known of the recipe's base image.
+pub(super) fn base_of(
     source: &Source,
     recipe: &Recipe,
-    catalog: &'a Catalog,
-) -> Result<&'a BaseImage, ResolveError> {
+    catalog: &Catalog,
+) -> Result<BaseImage, ResolveError> {
     let image = &recipe.base.image;
-    catalog.image(image.get_ref()).ok_or_else(|| {
+    let known = catalog.image(image.get_ref()).map(|known| whole(catalog, known));
+    known.ok_or_else(|| {
         let known: Vec<String> =
             catalog.images.iter().map(|image| format!("{}:{}", image.repository, image.tag)).collect();
-        ResolveError::NoFit(
+        ResolveError::Impossible(
             RecipeError::at(
                 source,
                 image.span(),
@@ -260,16 +313,24 @@ fn known_base<'a>(
     })
 }
 
-/// Returns the major version of CUDA in the image: the base's, or the one that the recipe asks for, or the newest.
-fn cuda_major(recipe: &Recipe, base: &BaseImage) -> u64 {
-    if let Some(version) = base.carries.get(&Component::Cuda) {
-        return version.pep440().release().first().copied().unwrap_or_default();
+/// Refuses a number format of which the catalogue says nothing.
+fn known_precision(
+    source: &Source,
+    precision: &toml::Spanned<String>,
+    catalog: &Catalog,
+) -> Result<(), ResolveError> {
+    let name = precision.get_ref();
+    let names = || catalog.precisions.iter().map(|format| format.format.as_str());
+    if names().any(|known| known == name) {
+        return Ok(());
     }
-    let Some(range) = recipe.asks(Component::Cuda) else { return 12 };
-    let admits = |major: u64| {
-        (0..20).any(|minor| format!("{major}.{minor}").parse().is_ok_and(|version| range.admits(&version)))
+    let error = RecipeError::at(source, precision.span(), format!("unknown number format `{name}`"));
+    let known = names().collect::<Vec<_>>().join(", ");
+    let help = match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known: {known}; bf16, fp16 and fp32 run everywhere and are not asked for"),
     };
-    [13, 12].into_iter().find(|major| admits(*major)).unwrap_or(12)
+    Err(ResolveError::Recipe(error.with_help(help)))
 }
 
 fn any() -> VersionRange {

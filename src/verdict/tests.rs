@@ -12,6 +12,12 @@ fn inspection(findings: Vec<Finding>) -> Inspection {
     Inspection {
         platform: PLATFORM,
         findings,
+        silenced: Vec::new(),
+        target: crate::check::Chosen::Recipe,
+        instances: Vec::new(),
+        libraries: Vec::new(),
+        packages: BTreeMap::new(),
+        environment: Vec::new(),
         components: Vec::new(),
         layers: Vec::new(),
         config: ConfigSummary {

@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe nccl-tests. Do not edit: change the recipe, and render again.
 # Recipe sha256:27f6d819cd3ca87589ce8fbe4aa68561d7275d5186671c62c8f96ba31a3cd451
-# Lock   sha256:3f057b07b8c762c9f216a145ceedb4b7683a1fba007a94e7788a79a800d6d587
+# Lock   sha256:dce05983d843d2f2b09ceb4d323dba23bd4c3dec1c9cc00ac50254365d6af25c
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge, ml.p5en.48xlarge
 # Builder: the classic builder of Docker Engine 20.10 or later
 # Behind a private certificate authority: the base image must trust it, for this builder has no secrets.
@@ -12,7 +12,8 @@ RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get install --yes --no-install-recommends \
-        python3; \
+        'python3=3.10.6-1~22.04.1' \
+        || { echo "If a version was not found: the archive moved on since this was locked; smp-image lock --upgrade takes what it has now." >&2; exit 100; }; \
     rm -rf /var/cache/apt/archives /var/cache/apt/*.bin /var/lib/apt/lists/*; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
     python3 -m venv --without-pip /opt/venv

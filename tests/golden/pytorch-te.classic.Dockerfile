@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe pytorch-te. Do not edit: change the recipe, and render again.
 # Recipe sha256:dc9357066c408e4fc4f63e9ae25c0e25aea617f228ff9fbb91d414d2cb56d476
-# Lock   sha256:b920bd68faba1285ae88ef9149a701be23240a85993a6d4a94781de01c0c9e63
+# Lock   sha256:4cf4e9b89e4ad72d7d6aa5665fd1d4be503f0526ce5139d3babe2ae43a728c13
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge, ml.p5en.48xlarge
 # Builder: the classic builder of Docker Engine 20.10 or later
 # Behind a private certificate authority: the base image must trust it, for this builder has no secrets.
@@ -12,8 +12,9 @@ RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update; \
     apt-get install --yes --no-install-recommends \
-        libstdc++6 \
-        python3; \
+        'libstdc++6=14.2.0-4ubuntu2~24.04.1' \
+        python3=3.12.3-0ubuntu2.1 \
+        || { echo "If a version was not found: the archive moved on since this was locked; smp-image lock --upgrade takes what it has now." >&2; exit 100; }; \
     rm -rf /var/cache/apt/archives /var/cache/apt/*.bin /var/lib/apt/lists/*; \
     rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
     python3 -m venv --without-pip /opt/venv
@@ -113,7 +114,7 @@ RUN set -eu; \
         'cuda-bindings==13.5.0 --hash=sha256:a46a8cc84112d769d0f57bf3ae3fedc115cf09348f14da85a1a8200968b6f262' \
         'cuda-pathfinder==1.9.0 --hash=sha256:622df7440f7702f36b7a02a1699aa0b084fe04034d9939188fee9b16d0c36366' \
         'cuda-toolkit==13.0.3.0 --hash=sha256:d693caaa261214ddd7dbb60d68e71cbed884e68c2be7509778f3051da0b91c3f' \
-        'filelock==4.2.11 --hash=sha256:020e229e4bb9d410fc799c07ddf45fa217cba970278f40b30751d94f309b69e2' \
+        'filelock==4.2.12 --hash=sha256:21decfec02f116ed4c954433cdb31f28c3b346b784543177b6d7059da2702ee9' \
         'fsspec==2026.9.0 --hash=sha256:8dd6e646e99ea382bd85f97a45e6b526a442d79423a7dc673f1e2756d05fcb5f' \
         'importlib-metadata==10.2.0 --hash=sha256:c7a4bf1c7479601f6b8e437cfc14f4f77028ba62a8f34ae95cd93d9774dfba51' \
         'jinja2==3.1.6 --hash=sha256:85ece4451f492d0c13c5dd7c13a64681a86afae63a5f347908daf103ce6d2f67' \
@@ -135,8 +136,8 @@ RUN set -eu; \
         'nvidia-nvshmem-cu13==3.4.5 --hash=sha256:290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80' \
         'nvidia-nvtx==13.0.85 --hash=sha256:4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4' \
         'packaging==26.3 --hash=sha256:d7193f7c8e4e93f444fde0262bf90af30e16fa0ad0ad44cb553c87339b23cd1c' \
-        'pydantic-core==2.50.4 --hash=sha256:c81d98e27d9d9261909dcccab1ba5d6ea1c98b0bb9470e368604614fd1d36ddd' \
-        'pydantic==2.14.3 --hash=sha256:3f7b347782ab7e4cf4c798496ae3a82787d9f21ec12676a9c564355eeef8daa8' \
+        'pydantic-core==2.50.5 --hash=sha256:470bbc2495367f60d3ca849a8039e4c164701d10637e7743f4427d92651bdb6d' \
+        'pydantic==2.14.4 --hash=sha256:653a2ad9f6d8858529c77c72717d0ea991d6c6837fe683246b2f4b2bbfc3fadc' \
         'setuptools==84.2.1 --hash=sha256:ca140b45d5325a9478f880e351484f62fef15f336462e449ca0c03c873d589c2' \
         'sympy==1.14.0 --hash=sha256:e091cc3e99d2141a0ba2847328f5479b05d94a6635cb96148ccb3f34671bd8f5' \
         'triton==3.7.1 --hash=sha256:7e40869937a68206ec70d7f25bb7ec6433cb083f9135e1f36dbd318dc449a728' \

@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:77f7d383fdb47bf3a53399cd4dcfd869322c7785a28b10a77c39bdd1ef1780e0
+# Lock   sha256:6814db5fcc3ffc1c1b4e9eed2e723fdc2dea9b0d869642798fc8160d758bc538
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # On linux/arm64: what runs on --platform=$BUILDPLATFORM needs no emulation
@@ -65,13 +65,14 @@ RUN --mount=type=bind,from=base,source=/,target=/target \
     apt-get update; \
     for how in --download-only --simulate; do \
         apt-get install --yes --no-install-recommends "$how" \
-            ibverbs-providers \
-            libfabric-bin \
-            libfabric1 \
-            libstdc++6 \
-            python3 \
-            rdma-core \
-            > /tmp/chosen; \
+            ibverbs-providers=56.1-1 \
+            libfabric-bin=2.1.0-1.1 \
+            libfabric1=2.1.0-1.1 \
+            libstdc++6=14.2.0-19 \
+            python3=3.13.5-1 \
+            rdma-core=56.1-1 \
+            > /tmp/chosen \
+            || { echo "If a version was not found: the archive moved on since this was locked; smp-image lock --upgrade takes what it has now." >&2; exit 100; }; \
     done; \
     if grep '^Remv ' /tmp/chosen; then \
         echo 'apt would remove these packages of the base, which needs a step on the target' >&2; exit 1; fi; \

@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe smp-2.8. Do not edit: change the recipe, and render again.
 # Recipe sha256:34d4eb708775f1d8eb03649e4ffd70b0f5a8532024580a9237a8cc3a26398da6
-# Lock   sha256:825d9d46e7dbb94ddd6f9b66a741e16bef0a34869eae1da44b635b24e61c1ac5
+# Lock   sha256:8043d58206757c6d8bd671b088af0757797690a4346c2b06249e8e835bbfdde6
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: the classic builder of Docker Engine 20.10 or later
 # Behind a private certificate authority: the base image must trust it, for this builder has no secrets.

@@ -1,6 +1,9 @@
 //! Looks into what real engines export: the same base image out of graph stores and out of the containerd store.
 
-use smp_image::check::{self, CheckError, Inspection, Severity};
+use std::sync::Arc;
+
+use smp_image::catalog::Catalog;
+use smp_image::check::{self, CheckError, Inspection, Severity, Target};
 use smp_image::engine::{Engine as _, EngineError};
 use smp_image::lock::Origin;
 use smp_image::oci::{Arch, Platform};
@@ -21,8 +24,12 @@ fn expectations() -> Vec<Expectation> {
     vec![expect(Component::Os, Some("13"), &[]), expect(Component::Libfabric, None, &["libfabric1"])]
 }
 
+fn target(platform: Platform) -> Target {
+    Target::new(platform, Arc::new(Catalog::embedded().unwrap()))
+}
+
 async fn look(which: Which, image: &str) -> Inspection {
-    check::image(&which.connect(), image, AMD64, expectations()).await.unwrap()
+    check::image(&which.connect(), image, target(AMD64).expecting(expectations())).await.unwrap()
 }
 
 fn grave(inspection: &Inspection) -> Vec<String> {
@@ -80,7 +87,7 @@ async fn deleted_overwritten_and_linked_files_of_a_built_image_are_seen_as_a_con
 #[tokio::test]
 async fn asking_for_another_platform_names_every_foreign_file_of_a_real_image() {
     let arm64 = Platform { arch: Arch::Arm64 };
-    let inspection = check::image(&Which::Containerd.connect(), BASE, arm64, Vec::new()).await.unwrap();
+    let inspection = check::image(&Which::Containerd.connect(), BASE, target(arm64)).await.unwrap();
     let rules: Vec<&str> = inspection.findings.iter().map(|finding| finding.rule.name()).collect();
     assert!(rules.contains(&"platform-mismatch") && rules.contains(&"foreign-binary"), "{rules:?}");
 }
@@ -88,7 +95,7 @@ async fn asking_for_another_platform_names_every_foreign_file_of_a_real_image() 
 #[tokio::test]
 async fn an_image_that_is_not_there_is_not_found() {
     for which in ALL {
-        let error = check::image(&which.connect(), "smp/nowhere:1", AMD64, Vec::new()).await.unwrap_err();
+        let error = check::image(&which.connect(), "smp/nowhere:1", target(AMD64)).await.unwrap_err();
         assert!(matches!(error, CheckError::Engine(EngineError::NotFound(_))), "{which:?}: {error:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! The whole program as a user starts it, against real engines, real registries and the ECR API.
 
+mod builders;
 mod building;
+mod doctor;
 mod failing;
 mod foreign;
 mod full_disk;
@@ -9,6 +11,7 @@ mod looking;
 mod pushing;
 mod refused;
 mod secrets;
+mod studio;
 mod wheelhouse;
 
 use std::process::Command;
@@ -81,7 +84,7 @@ fn lock_for(place: &Place, name: &str, arch: &str) {
 }
 
 /// Lets `command` reach the package index.
-fn leads_out(command: &mut Command) -> &mut Command {
+pub(crate) fn leads_out(command: &mut Command) -> &mut Command {
     let way_out = WAY_OUT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.envs(way_out).env("SMP_IMAGE_UV", variable("SMP_WB_UV"))
 }

@@ -5,6 +5,7 @@
     reason = "in a test a panic is the report, and the tests themselves read the environment and write files"
 )]
 
+mod catalog;
 mod check;
 mod command;
 mod engine;

@@ -65,6 +65,8 @@ pub(crate) fn build(dockerfile: &str) -> BuildRequest {
         network: "host".into(),
         no_cache: false,
         dialect: Dialect::Buildkit,
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
     }
 }
 

@@ -16,11 +16,15 @@ const ROOMS: &[&str] = &[
     "plan",
     "render",
     "wheelhouse",
+    "job",
     "engine",
+    "cluster",
     "check",
+    "grade",
     "smoke",
     "verdict",
     "registry",
+    "doctor",
     "report",
     "commands",
 ];
@@ -33,8 +37,16 @@ const STRICTER: &[(&str, &[&str])] = &[
     ("engine", &["oci"]),
     // A wheelhouse keeps what a plan compiles, and nothing else.
     ("wheelhouse", &["oci", "recipe", "plan"]),
+    // A cluster gets objects and runs pods; it knows no jobs and no probes.
+    ("cluster", &[]),
+    // A job is made of an image's name and an instance's facts: no recipe, lock or plan.
+    ("job", &["oci", "recipe", "catalog"]),
+    // A log is judged without any image.
+    ("grade", &["recipe", "catalog"]),
     // A registry knows images, not how they came to be.
     ("registry", &["oci", "engine", "verdict"]),
+    // The doctor looks at a machine; what a recipe needs of it is told in numbers.
+    ("doctor", &["oci", "engine", "registry"]),
 ];
 
 /// Files that may be longer than the budget, each with its reason.

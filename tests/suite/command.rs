@@ -3,6 +3,7 @@
 mod documentation;
 mod help;
 mod locking;
+mod upgrading;
 mod recipes;
 mod refusals;
 mod speaking;
@@ -23,12 +24,14 @@ libfabric = "*"
 
 /// A mirror at which nobody listens: a registry is asked, and does not answer.
 const NOBODY: &str = "docker.io=127.0.0.1:1";
+/// The same for the archive of the distribution.
+const NO_ARCHIVE: &str = "deb.debian.org=127.0.0.1:1";
 
 /// Returns a place with a recipe and its lock.
 fn locked() -> Place {
     let place = Place::new();
     place.write("plain.toml", PLAIN);
-    let _told = place.run(&["lock", "plain.toml", "--mirror", NOBODY]).fine();
+    let _told = place.run(&["lock", "plain.toml", "--mirror", NOBODY, "--mirror", NO_ARCHIVE]).fine();
     place
 }
 

@@ -7,7 +7,7 @@ use parse_dockerfile::Instruction as Parsed;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use smp_image::catalog::Catalog;
-use smp_image::lock::{Lock, LockedImage, Pin, PinnedRequirement};
+use smp_image::lock::{Lock, LockedImage, LockedPackage, Pin, PinnedRequirement};
 use smp_image::oci::{Arch, Dialect, Digest, Platform};
 use smp_image::plan::{Options, Plan};
 use smp_image::recipe::{Recipe, Source, builtin};
@@ -130,8 +130,15 @@ fn recipe(texts: &Texts) -> String {
 fn lock(recipe: &Recipe, reason: &str) -> Lock {
     let mut lock = Lock::parse("quickstart", builtin::find("quickstart").unwrap().lock.unwrap()).unwrap();
     let digest = Pin::Unresolved(reason.to_owned());
-    lock.base = LockedImage { image: recipe.base.image.get_ref().clone(), digest };
+    lock.base = LockedImage { image: recipe.base.image.get_ref().clone(), digest, size: None };
     lock.packages = recipe.apt.packages.iter().map(|package| package.get_ref().clone()).collect();
+    for name in &lock.packages {
+        lock.apt.push(LockedPackage {
+            name: name.clone(),
+            version: Pin::Unresolved(reason.to_owned()),
+            file: None,
+        });
+    }
     lock.python = recipe
         .python
         .packages
@@ -139,6 +146,7 @@ fn lock(recipe: &Recipe, reason: &str) -> Lock {
         .map(|package| PinnedRequirement {
             requirement: package.get_ref().clone(),
             hashes: vec![Digest::of("wheel")],
+            size: None,
             source: false,
         })
         .collect();

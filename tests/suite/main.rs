@@ -6,14 +6,22 @@
 )]
 
 mod architecture;
+mod catalog;
+mod catalog_texts;
+mod cluster;
 mod command;
 mod dockerfiles;
 mod errors;
 mod golden;
+mod grade;
 mod injection;
+mod job;
 mod plan;
 #[path = "../support/program.rs"]
 mod program;
 mod registry;
 mod resolve;
+mod resolver;
+mod rules;
 mod templates;
+mod texts;

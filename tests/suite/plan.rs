@@ -45,6 +45,7 @@ fn pinned(requirement: &str) -> PinnedRequirement {
     PinnedRequirement {
         requirement: requirement.parse().unwrap(),
         hashes: vec![Digest::of(requirement)],
+        size: None,
         source: false,
     }
 }

@@ -1,5 +1,6 @@
 //! The doors to registries and to Amazon ECR, against stand-ins that answer as the real ones do when something is wrong.
 
+mod blob;
 mod distribution;
 mod ecr;
 mod fake_ecr;

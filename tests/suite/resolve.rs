@@ -4,16 +4,18 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use smp_image::catalog::Catalog;
-use smp_image::lock::{Freshness, Lock, Origin, Pin, PinnedRequirement};
+use smp_image::lock::{CondaFile, Freshness, Lock, LockedPackage, Origin, Pin, PinnedRequirement};
 use smp_image::oci::{Digest, Platform, Reference};
-use smp_image::recipe::{ArtefactUrl, Component, Recipe, Source, Version, builtin};
-use smp_image::resolve::upstream::{PythonQuestion, Upstream, UpstreamError};
-use smp_image::resolve::{self, ResolveError};
+use smp_image::recipe::{ArtefactUrl, Component, CondaPackage, Recipe, Source, Version, builtin};
+use smp_image::resolve::upstream::{AptQuestion, PythonQuestion, Upstream, UpstreamError};
+use smp_image::resolve::{self, Moves, Renewal, ResolveError, upstream::offline::Offline};
 
 /// A fake of the package index and of registries: knows one version of everything, or no registry at all.
 #[derive(Default)]
 struct FakeUpstream {
     registry_out_of_reach: bool,
+    /// Answers in another order.
+    shuffled: bool,
     asked: Mutex<Vec<PythonQuestion>>,
 }
 
@@ -21,6 +23,7 @@ fn pinned(requirement: &str, source: bool) -> PinnedRequirement {
     PinnedRequirement {
         requirement: requirement.parse().unwrap(),
         hashes: vec![Digest::of(requirement)],
+        size: None,
         source,
     }
 }
@@ -31,13 +34,18 @@ impl Upstream for FakeUpstream {
         self.asked.lock().unwrap().push(question.clone());
         let name = |text: &str| text.split(['=', '<', '>', '!', '~', '[']).next().unwrap().trim().to_owned();
         let exact = |text: &str| {
-            text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| version.replace(".*", ".0"))
+            text.split_once("==").map_or("7.7.7".to_owned(), |(_, version)| {
+                version.split(',').next().unwrap().replace(".*", ".0")
+            })
         };
-        Ok(question
-            .requirements
-            .iter()
-            .map(|asked| pinned(&format!("{}=={}", name(asked.as_str()), exact(asked.as_str())), false))
-            .collect())
+        let answer = |asked: &smp_image::recipe::Requirement| {
+            pinned(&format!("{}=={}", name(asked.as_str()), exact(asked.as_str())), false)
+        };
+        let mut wheels: Vec<PinnedRequirement> = question.requirements.iter().map(answer).collect();
+        if self.shuffled {
+            wheels.reverse();
+        }
+        Ok(wheels)
     }
 
     async fn sdist(
@@ -45,24 +53,62 @@ impl Upstream for FakeUpstream {
         package: &str,
         admits: &(dyn for<'v> Fn(&'v Version) -> bool + Sync),
     ) -> Result<PinnedRequirement, UpstreamError> {
-        for version in ["7.7.7", "2.5.8", "1.10.0"] {
-            if admits(&version.parse().unwrap()) {
+        let catalog = Catalog::embedded().unwrap();
+        let compiled = [Component::TransformerEngine, Component::FlashAttn];
+        for version in compiled.into_iter().flat_map(|component| catalog.versions(component)) {
+            if admits(&version) {
                 return Ok(pinned(&format!("{package}=={version}"), true));
             }
         }
         Err(UpstreamError::NoSdist { package: package.to_owned(), known: "7.7.7".to_owned() })
     }
 
-    async fn image_digest(&self, image: &Reference, _: Platform) -> Result<Digest, UpstreamError> {
-        if self.registry_out_of_reach {
-            let what = image.registry().to_owned();
-            return Err(UpstreamError::Unreachable { what, reason: "no route to host".to_owned() });
-        }
-        Ok(Digest::of(image.whole()))
+    async fn image(&self, image: &Reference, _: Platform) -> Result<(Digest, Option<u64>), UpstreamError> {
+        self.reach(image.registry())?;
+        Ok((Digest::of(image.whole()), Some(7)))
     }
 
     async fn download_digest(&self, url: &ArtefactUrl) -> Result<(Digest, u64), UpstreamError> {
         Ok((Digest::of(url.as_str()), 7))
+    }
+
+    async fn apt(&self, question: &AptQuestion) -> Result<Vec<LockedPackage>, UpstreamError> {
+        self.reach("deb.debian.org")?;
+        let version = |name: &str| Pin::Known(format!("{}-1", name.len()).parse().unwrap());
+        let package = |name: &smp_image::recipe::AptPackage| LockedPackage {
+            name: name.clone(),
+            version: version(name.as_str()),
+            file: None,
+        };
+        let mut packages: Vec<LockedPackage> = question.names.iter().map(package).collect();
+        if self.shuffled {
+            packages.reverse();
+        }
+        Ok(packages)
+    }
+
+    async fn is_there(&self, _: &str) -> Result<bool, UpstreamError> {
+        Ok(true)
+    }
+
+    async fn conda(
+        &self,
+        _: &[ArtefactUrl],
+        package: &CondaPackage,
+        _: Platform,
+    ) -> Result<CondaFile, UpstreamError> {
+        self.reach("conda")?;
+        let exact: CondaPackage = package.as_str().replace('*', "0").parse().unwrap();
+        let file = format!("{}.conda", exact.as_str().replace('=', "-"));
+        Ok(CondaFile { package: exact, file, sha256: Digest::of(package.as_str()), size: 7 })
+    }
+}
+
+impl FakeUpstream {
+    fn reach(&self, what: &str) -> Result<(), UpstreamError> {
+        let reason = "no route to host".to_owned();
+        let gone = UpstreamError::Unreachable { what: what.to_owned(), reason };
+        if self.registry_out_of_reach { Err(gone) } else { Ok(()) }
     }
 }
 
@@ -70,11 +116,16 @@ fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
 }
 
-fn lock(source: &Source, upstream: &FakeUpstream) -> Result<Lock, ResolveError> {
+fn renewed(source: &Source, renewal: &Renewal<'_>, upstream: &dyn Upstream) -> Result<Lock, ResolveError> {
     let recipe = Recipe::parse(source).unwrap();
     let catalog = Catalog::embedded().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, upstream))
+    let locked = runtime.block_on(resolve::lock(source, &recipe, amd64(), &catalog, renewal, upstream))?;
+    Ok(locked.lock)
+}
+
+fn lock(source: &Source, upstream: &FakeUpstream) -> Result<Lock, ResolveError> {
+    renewed(source, &Renewal::default(), upstream)
 }
 
 fn of_builtin(name: &str) -> Source {
@@ -129,7 +180,8 @@ fn no_requirement_may_replace_the_pytorch_of_the_base() {
     let asked = upstream.asked.lock().unwrap();
     assert!(!asked.is_empty());
     assert!(asked.iter().all(|question| question.requirements.iter().all(|asked| asked.as_str() != "torch")));
-    assert_eq!(asked[0].held_back, ["torch"]);
+    assert!(asked[0].held_back.contains(&"torch".to_owned()));
+    assert!(asked[0].held_back.contains(&"flash-attn".to_owned()), "nor anything else that the base carries");
 }
 
 #[test]
@@ -139,7 +191,8 @@ fn a_registry_out_of_reach_leaves_the_digest_unresolved_with_the_reason() {
     assert!(matches!(&lock.base.digest, Pin::Unresolved(reason) if reason.contains("no route to host")));
     assert!(lock.unresolved()[0].starts_with("digest of docker.io/library/debian:trixie-slim"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let pinned = runtime.block_on(resolve::pin(&lock, &FakeUpstream::default()));
+    let pinned =
+        runtime.block_on(resolve::pin(&lock, &Catalog::embedded().unwrap(), &FakeUpstream::default()));
     assert!(pinned.base.digest.known().is_some());
     assert_eq!(pinned.components, lock.components);
 }
@@ -156,19 +209,50 @@ fn a_changed_recipe_makes_the_lock_stale_and_says_so() {
 }
 
 #[test]
-fn a_lock_of_a_newer_tool_is_named_before_its_syntax_is_read() {
-    let error = Lock::parse("x.lock", "version = 9\n[[unknown]]\nfield = 1\n").unwrap_err();
-    assert!(error.to_string().contains("lock format 9"), "{error}");
+fn the_same_answers_in_another_order_give_the_same_bytes() {
+    for recipe in builtin::all() {
+        let source = of_builtin(recipe.name);
+        let text = |shuffled| {
+            let upstream = FakeUpstream { shuffled, ..FakeUpstream::default() };
+            lock(&source, &upstream).unwrap().to_text()
+        };
+        assert_eq!(text(false), text(true), "{}", recipe.name);
+    }
 }
 
 #[test]
-fn a_lock_edited_by_hand_is_refused_with_the_place() {
-    let text = builtin::find("quickstart").unwrap().lock.unwrap();
-    let broken = text.replacen("sha256:", "sha256:zz", 1);
-    let error = Lock::parse("quickstart.lock", &broken).unwrap_err().to_string();
-    assert!(error.contains("line") && error.contains("quickstart.lock"), "{error}");
-    let twice = format!(
-        "{text}\n[[component]]\nname = \"nccl\"\nversion = \"1\"\norigin = \"wheels\"\nreason = \"\"\n"
-    );
-    assert!(Lock::parse("quickstart.lock", &twice).unwrap_err().to_string().contains("nccl"));
+fn what_cannot_be_asked_stays_as_the_lock_at_hand_has_it() {
+    let source = of_builtin("smp-2.8-from-parts");
+    let old = lock(&source, &FakeUpstream::default()).unwrap();
+    let down = FakeUpstream { registry_out_of_reach: true, ..FakeUpstream::default() };
+    let renewal = Renewal { old: Some(&old), moves: Moves::Everything, allow_unknown: false };
+    let kept = renewed(&source, &renewal, &down).unwrap();
+    assert_eq!(kept.base, old.base);
+    assert_eq!(kept.apt, old.apt);
+    assert_eq!(kept.component(Component::Smp).unwrap().conda, old.component(Component::Smp).unwrap().conda);
+    let offline = renewed(&source, &Renewal { old: Some(&old), ..Renewal::default() }, &Offline).unwrap();
+    assert_eq!(offline.components, old.components, "offline keeps what is at hand");
+    assert_eq!((offline.base, offline.apt), (old.base, old.apt));
+    let nothing = lock(&source, &down).unwrap();
+    assert!(nothing.unresolved().iter().any(|open| open.contains("conda package pytorch=2.5.1")));
+}
+
+#[test]
+fn packages_of_the_distribution_are_pinned_and_only_a_component_that_moves_asks_for_its_own_again() {
+    let source = of_builtin("quickstart");
+    let mut old = lock(&source, &FakeUpstream::default()).unwrap();
+    assert!(old.apt.iter().all(|package| package.version.known().is_some()));
+    for package in &mut old.apt {
+        package.version = Pin::Known("0.1".parse().unwrap());
+    }
+    let renewal =
+        Renewal { old: Some(&old), moves: Moves::These([Component::Python].into()), allow_unknown: false };
+    let new = renewed(&source, &renewal, &FakeUpstream::default()).unwrap();
+    let moved: Vec<&str> = new
+        .apt
+        .iter()
+        .filter(|package| package.version.to_string() != "0.1")
+        .map(|package| package.name.as_str())
+        .collect();
+    assert_eq!(moved, ["python3"]);
 }

@@ -2,6 +2,7 @@
 
 use super::super::finding::{Finding, RuleCode, Severity};
 use super::{Rule, Subject, shorten};
+use crate::catalog::Rdma;
 
 pub(super) const RULE: Rule = Rule {
     codes: &[RuleCode::TransportVariable],
@@ -24,7 +25,34 @@ const BELONG_TO_THE_JOB: [(&str, &str); 7] = [
 ];
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
-    subject.image.config.run.env.iter().filter_map(|line| judge(line)).collect()
+    let aborts = subject.named(|instance| instance.rdma == Rdma::None);
+    subject
+        .image
+        .config
+        .run
+        .env
+        .iter()
+        .filter_map(|line| aborting(line, &aborts).or_else(|| judge(line)))
+        .collect()
+}
+
+/// Says that the image asks for RDMA on `instances`, whose EFA devices have none.
+fn aborting(line: &str, instances: &[&str]) -> Option<Finding> {
+    let value = line.strip_prefix("FI_EFA_USE_DEVICE_RDMA=")?;
+    if instances.is_empty() || !matches!(value, "1" | "true" | "yes" | "on") {
+        return None;
+    }
+    Some(Finding::new(
+        Severity::Error,
+        RuleCode::TransportVariable,
+        "FI_EFA_USE_DEVICE_RDMA",
+        format!(
+            "it aborts the process on {}, whose EFA devices have no RDMA; the image sets it to `{}` (fi_efa(7))",
+            instances.join(", "),
+            shorten(value)
+        ),
+        "take it out of the image: since libfabric 1.18 and aws-ofi-nccl 1.7.0 nothing needs it",
+    ))
 }
 
 fn judge(line: &str) -> Option<Finding> {
@@ -43,6 +71,14 @@ fn judge(line: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn asking_for_rdma_where_there_is_none_is_an_error_only_for_those_instances() {
+        let found = aborting("FI_EFA_USE_DEVICE_RDMA=1", &["ml.g5.8xlarge"]).unwrap();
+        assert_eq!(found.severity, Severity::Error);
+        assert!(aborting("FI_EFA_USE_DEVICE_RDMA=0", &["ml.g5.8xlarge"]).is_none());
+        assert!(aborting("FI_EFA_USE_DEVICE_RDMA=1", &[]).is_none());
+    }
 
     #[test]
     fn variables_of_the_job_are_named_and_the_images_own_are_not() {

@@ -24,7 +24,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let arch = subject.platform.arch;
     let mut foreign: BTreeMap<(u16, u8), Vec<(&str, usize)>> = BTreeMap::new();
     for (path, note, layer) in subject.image.root.files() {
-        let Some(elf) = note.elf else { continue };
+        let Some(elf) = note.elf.as_deref() else { continue };
         let native = elf.machine == arch.elf_machine() || is_32_bit_sibling(arch, elf.machine);
         if !native && !NOT_FOR_A_PROCESSOR.contains(&elf.machine) {
             foreign.entry((elf.machine, elf.bits)).or_default().push((path, layer));

@@ -3,11 +3,12 @@
 use super::super::blob::Codec;
 use super::super::finding::{Finding, RuleCode, Severity};
 use super::{Layer, Rule, Subject};
+use crate::oci::{Profile, media_type};
 
 pub(super) const RULE: Rule = Rule {
     codes: &[RuleCode::MediaType],
     promise: "Every layer has a known media type and is packed as it says.",
-    story: "SageMaker refuses images with zstd layers, and Docker 20.10 cannot pull them; foreign layers are not copied into a \
+    story: "SageMaker refuses OCI manifests and zstd layers (aws/amazon-sagemaker-feedback#180, moby/buildkit#5480), and Docker 20.10 cannot pull them; foreign layers are not copied into a \
             registry at all, so that the image pulls only where the original host can be reached.",
     run,
 };
@@ -15,6 +16,10 @@ pub(super) const RULE: Rule = Rule {
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let layers = || subject.image.layers.iter().enumerate().map(|(at, layer)| (at + 1, layer));
     let mut findings: Vec<Finding> = layers().filter_map(|(number, layer)| judge(number, layer)).collect();
+    if subject.target.profile == Some(Profile::SageMaker) {
+        findings.extend(for_sagemaker(subject));
+        return findings;
+    }
     let zstd: Vec<String> =
         layers().filter(|(_, layer)| is_zstd(layer)).map(|(number, _)| number.to_string()).collect();
     findings.extend((!zstd.is_empty()).then(|| Finding {
@@ -25,6 +30,31 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         remedy: "build with --for sagemaker where SageMaker shall run it".to_owned(),
     }));
     findings
+}
+
+/// Says what `SageMaker` does not take.
+fn for_sagemaker(subject: &Subject<'_>) -> Vec<Finding> {
+    let refuse = |subject: &str, evidence: String| {
+        let remedy =
+            "build and push with --for sagemaker: one Docker schema-2 manifest, layers packed with gzip";
+        Finding::new(Severity::Error, RuleCode::MediaType, subject, evidence, remedy)
+    };
+    // An engine with a graph store keeps no manifest: it writes one as it exports, and packs no layer. That one is never pushed.
+    let kept = subject.image.layers.iter().any(|layer| layer.codec != Codec::Plain);
+    let manifest = subject
+        .image
+        .manifest
+        .as_ref()
+        .filter(|_| kept)
+        .filter(|manifest| manifest.media_type != media_type::DOCKER_MANIFEST);
+    let manifest = manifest.map(|manifest| {
+        refuse("manifest", format!("it is {}, which SageMaker refuses", manifest.media_type))
+    });
+    let layers = subject.image.layers.iter().enumerate().filter(|(_, layer)| layer.codec == Codec::Zstd);
+    let layers = layers.map(|(at, _)| {
+        refuse(&format!("layer {}", at + 1), "it is packed with zstd, which SageMaker refuses".to_owned())
+    });
+    manifest.into_iter().chain(layers).collect()
 }
 
 /// Returns whether a layer says that it is packed with zstd, and is.

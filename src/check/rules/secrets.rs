@@ -4,10 +4,12 @@ use super::super::finding::{Finding, RuleCode, Severity};
 use super::{Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
-    codes: &[RuleCode::Secret],
-    promise: "Nothing that looks like a password, token or key is in environment, labels, history or a credentials file.",
+    codes: &[RuleCode::Secret, RuleCode::PrivateKey],
+    promise: "Nothing that looks like a password, token or key is in environment, labels, history or a credentials file; no private key lies in a layer.",
     story: "`ARG TOKEN` and `ENV TOKEN` stay readable in the history of every copy of the image, also after a later line unsets \
-            them. Values are never shown here, so that the report does not leak what the image does.",
+            them. Values are never shown here, so that the report does not leak what the image does. SSH host keys that are made while \
+            an image is built are the same in every container of it: whoever has the image can pretend to be any of them \
+            (AWS's own training images generated a shared root key at build, aws/deep-learning-containers, Dockerfile.cuda).",
     run,
 };
 
@@ -15,13 +17,10 @@ const WORDS: [&str; 8] =
     ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY"];
 /// Prefixes of real tokens: AWS access keys, GitHub, Hugging Face, Slack; private keys.
 const FORMS: [&str; 7] = ["AKIA", "ASIA", "ghp_", "github_pat_", "hf_", "xoxb-", "-----BEGIN"];
-const FILES: [&str; 8] = [
-    "root/.aws/credentials",
+const FILES: [&str; 5] = [
     "root/.docker/config.json",
     "root/.netrc",
     "root/.pypirc",
-    "root/.ssh/id_rsa",
-    "root/.ssh/id_ed25519",
     "root/.git-credentials",
     "root/.cache/huggingface/token",
 ];
@@ -48,10 +47,33 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             ));
         }
     }
+    findings.extend(subject.image.root.files().filter_map(|(path, note, layer)| {
+        let text = note.text.as_ref()?.lines.lines().next()?;
+        if path.ends_with("/.aws/credentials") {
+            return Some(key(
+                Severity::Error,
+                path,
+                format!("it holds an {text} (layer {layer}): everybody who pulls the image has it"),
+            ));
+        }
+        let shared = path.rsplit('/').next().is_some_and(|name| name.starts_with("ssh_host_"));
+        let whose = if shared {
+            "every container shares this host key"
+        } else {
+            "everybody who pulls the image has it"
+        };
+        text.ends_with("PRIVATE KEY-----")
+            .then(|| key(Severity::Warning, path, format!("a private key (layer {layer}): {whose}")))
+    }));
     for path in FILES.iter().filter(|path| subject.image.root.contains(path)) {
         findings.push(finding(&format!("/{path}"), "files of this name hold credentials"));
     }
     findings
+}
+
+fn key(severity: Severity, path: &str, evidence: String) -> Finding {
+    let remedy = "delete it in the step that makes it, make keys when a container starts, and revoke what was in a layer";
+    Finding::new(severity, RuleCode::PrivateKey, format!("/{path}"), evidence, remedy)
 }
 
 fn finding(subject: &str, evidence: &str) -> Finding {

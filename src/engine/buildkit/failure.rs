@@ -22,7 +22,8 @@ pub(super) fn of(status: &tonic::Status, request: &BuildRequest, progress: &Prog
     }
     let failed = details.vertex.as_deref().and_then(|id| progress.step(id)).or_else(|| progress.failed());
     Some(
-        other_platform(&message, request, failed)
+        cache(&message, request, failed)
+            .or_else(|| other_platform(&message, request, failed))
             .or_else(|| registry(&message, failed))
             .or_else(|| step(&message, request, failed, &details))
             .unwrap_or_else(|| whole(status.code(), message, &details)),
@@ -125,6 +126,19 @@ fn exit(value: &[u8]) -> Option<i64> {
             .ok()
             .map(|message| i64::from(message.code)),
     }
+}
+
+/// A cache that cannot be written: the image is built then, and buildx and BuildKit throw it away.
+fn cache(message: &str, request: &BuildRequest, failed: Option<&Step>) -> Option<EngineError> {
+    let step = failed.is_some_and(|step| step.name.starts_with("exporting cache"));
+    let known =
+        ["error writing manifest", "error writing layer blob", "cache export", "unknown cache exporter"];
+    if request.cache_to.is_empty() || !(step || known.iter().any(|words| message.contains(words))) {
+        return None;
+    }
+    let caches: Vec<String> =
+        request.cache_to.iter().map(|cache| cache.image().unwrap_or(cache.kind()).to_owned()).collect();
+    Some(EngineError::Cache { cache: caches.join(", "), message: message.to_owned() })
 }
 
 /// A base image for another platform: named by the registry, or noticed when its shell does not start.
@@ -247,6 +261,8 @@ mod tests {
             network: String::new(),
             no_cache: false,
             dialect: Dialect::Buildkit,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
         };
         let mut progress = Progress::new(tokio::sync::mpsc::unbounded_channel().0);
         let vertexes = vertex.into_iter().map(|(name, error)| Vertex {

@@ -18,6 +18,7 @@ pub(super) struct Progress {
     steps: HashMap<String, Step>,
     /// The first step that failed by itself.
     failed: Option<String>,
+    transferred: u64,
 }
 
 /// What is known of one step.
@@ -34,7 +35,7 @@ pub(super) struct Step {
 
 impl Progress {
     pub(super) fn new(events: Events) -> Self {
-        Self { events, steps: HashMap::new(), failed: None }
+        Self { events, steps: HashMap::new(), failed: None, transferred: 0 }
     }
 
     /// Takes one report.
@@ -87,6 +88,11 @@ impl Progress {
         count
     }
 
+    /// Returns how many bytes of the context were sent, as the builder counts them.
+    pub(super) fn transferred(&self) -> u64 {
+        self.transferred
+    }
+
     fn vertex(&mut self, vertex: Vertex) {
         let step = self.steps.entry(vertex.digest.clone()).or_default();
         let id = vertex.digest;
@@ -104,8 +110,12 @@ impl Progress {
             step.flush(&id, &self.events);
             step.error.clone_from(&vertex.error);
             let error = (!vertex.error.is_empty()).then_some(vertex.error);
-            // Steps beside the failed one are only cancelled.
-            if error.as_ref().is_some_and(|error| !error.contains("context canceled")) {
+            // Steps beside the failed one are only cancelled; a cache that cannot be read is no failure, but must be known.
+            let reading = step.name.starts_with("importing cache manifest");
+            if let Some(error) = error.as_ref().filter(|_| reading) {
+                let message = format!("the cache is not read: {} ({error})", step.name);
+                say(&self.events, Event::Warning { message, line: 0 });
+            } else if error.as_ref().is_some_and(|error| !error.contains("context canceled")) {
                 self.failed.get_or_insert_with(|| id.clone());
             }
             say(&self.events, Event::StepEnded { id, cached: step.cached, error });
@@ -114,6 +124,9 @@ impl Progress {
 
     fn status(&mut self, status: VertexStatus) {
         let number = |value: i64| u64::try_from(value).unwrap_or_default();
+        if status.id == "transferring context:" || status.name == "transferring context:" {
+            self.transferred = self.transferred.max(number(status.current));
+        }
         say(
             &self.events,
             Event::Progress {

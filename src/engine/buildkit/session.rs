@@ -14,6 +14,7 @@ use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secret
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::{FileSync, FileSyncServer};
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
@@ -22,20 +23,27 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::archive::{Pieces, Receiver};
 use super::solve::DOCKERFILE;
-use super::sync;
+use super::{Output, sync};
 use crate::engine::credentials::{Credentials, IDENTITY_TOKEN_USER};
 use crate::engine::files::{Files, IGNORE};
 use crate::engine::{BuildRequest, EngineError, Secret};
 use crate::oci::Digest;
 
 /// The methods that we announce. Of `Auth` only the one: BuildKit then fetches registry tokens itself.
-pub(super) const METHODS: &[&str] = &[
+const METHODS: &[&str] = &[
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
 ];
+
+/// How large one piece of an archive may be.
+const ARCHIVE_PIECE: usize = 16 * 1024 * 1024;
+
+/// Announced besides by a session that takes an archive.
+const ARCHIVE_METHOD: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 
 /// What one build may ask for.
 pub(super) struct Session {
@@ -48,10 +56,16 @@ pub(super) struct Session {
     sent: AtomicU64,
     /// Why we could not answer: BuildKit would report it in its own, vaguer words.
     fault: Mutex<Option<EngineError>>,
+    /// Where an archive goes, until it is asked for.
+    pieces: Mutex<Option<Pieces>>,
 }
 
 impl Session {
-    pub(super) fn new(request: &BuildRequest, credentials: Credentials) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        request: &BuildRequest,
+        credentials: Credentials,
+        output: Output,
+    ) -> Result<Self, EngineError> {
         // BuildKit takes a file of the same size, mode and time for the same file: other text must have another time.
         let digest =
             u64::from_str_radix(Digest::of(&request.dockerfile).hex().get(..15).unwrap_or_default(), 16);
@@ -65,6 +79,10 @@ impl Session {
             asking: tokio::sync::Mutex::new(()),
             sent: AtomicU64::new(0),
             fault: Mutex::new(None),
+            pieces: Mutex::new(match output {
+                Output::Archive(pieces) => Some(pieces),
+                Output::Store(_) => None,
+            }),
         })
     }
 
@@ -76,6 +94,17 @@ impl Session {
     /// Returns how many bytes of the context were sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Returns the methods that are announced.
+    pub(super) fn methods(&self) -> impl Iterator<Item = &'static str> {
+        let archive = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        METHODS.iter().copied().chain(archive.then_some(ARCHIVE_METHOD))
+    }
+
+    /// Returns where the archive goes, once.
+    pub(super) fn take_pieces(&self) -> Option<Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn take_fault(&self) -> Option<EngineError> {
@@ -107,6 +136,9 @@ pub(super) fn routes(session: &Arc<Session>) -> Routes {
         .add_service(FileSyncServer::new(service()))
         .add_service(SecretsServer::new(service()))
         .add_service(AuthServer::new(service()))
+        .add_service(
+            FileSendServer::new(Receiver(Arc::clone(session))).max_decoding_message_size(ARCHIVE_PIECE),
+        )
 }
 
 struct Service(Arc<Session>);

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry, Exporter, SolveRequest};
 
-use crate::engine::{BuildRequest, EngineError, Store};
+use super::Output;
+use crate::engine::{BuildRequest, Cache, EngineError, Store};
 use crate::oci::Profile;
 
 /// The name under which the Dockerfile is served.
 pub(super) const DOCKERFILE: &str = "Dockerfile";
 
 /// Returns the request for a build under `id`, which is also its session's.
-pub(super) fn request(build: &BuildRequest, store: Store, id: &str) -> Result<SolveRequest, EngineError> {
-    let (kind, attributes) = exporter(build, store);
+pub(super) fn request(build: &BuildRequest, output: &Output, id: &str) -> Result<SolveRequest, EngineError> {
+    let (kind, attributes) = exporter(build, output);
     Ok(SolveRequest {
         r#ref: id.to_owned(),
         session: id.to_owned(),
@@ -25,7 +26,11 @@ pub(super) fn request(build: &BuildRequest, store: Store, id: &str) -> Result<So
         exporter_deprecated: kind.clone(),
         exporter_attrs_deprecated: attributes.clone(),
         exporters: vec![Exporter { r#type: kind, attrs: attributes }],
-        cache: Some(CacheOptions::default()),
+        cache: Some(CacheOptions {
+            exports: entries(&build.cache_to),
+            imports: entries(&build.cache_from),
+            ..CacheOptions::default()
+        }),
         entitlements: if build.network == "host" { vec!["network.host".to_owned()] } else { Vec::new() },
         ..SolveRequest::default()
     })
@@ -49,6 +54,9 @@ fn frontend(build: &BuildRequest) -> Result<HashMap<String, String>, EngineError
     if let Some(epoch) = build.source_date_epoch {
         attributes.insert("build-arg:SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
     }
+    if !build.cache_from.is_empty() {
+        attributes.insert("cache-imports".to_owned(), imports(&build.cache_from));
+    }
     if build.no_cache {
         attributes.insert("no-cache".to_owned(), String::new());
     }
@@ -67,13 +75,31 @@ fn frontend(build: &BuildRequest) -> Result<HashMap<String, String>, EngineError
     Ok(attributes)
 }
 
-fn exporter(build: &BuildRequest, store: Store) -> (String, HashMap<String, String>) {
+fn entries(caches: &[Cache]) -> Vec<CacheOptionsEntry> {
+    let entry = |cache: &Cache| CacheOptionsEntry {
+        r#type: cache.kind().to_owned(),
+        attrs: cache.attributes().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+    };
+    caches.iter().map(entry).collect()
+}
+
+/// Returns the caches to read as the frontend wants them: it is the one that asks for them, before the first step.
+fn imports(caches: &[Cache]) -> String {
+    let entry = |cache: &Cache| serde_json::json!({ "Type": cache.kind(), "Attrs": cache.attributes().collect::<HashMap<_, _>>() });
+    serde_json::Value::Array(caches.iter().map(entry).collect()).to_string()
+}
+
+fn exporter(build: &BuildRequest, output: &Output) -> (String, HashMap<String, String>) {
     let names: Vec<String> = build.tags.iter().map(crate::oci::Reference::whole).collect();
     let mut attributes = HashMap::new();
     if !names.is_empty() {
         attributes.insert("name".to_owned(), names.join(","));
     }
-    let Store::Containerd = store else { return ("moby".to_owned(), attributes) };
+    match output {
+        Output::Store(Store::Containerd) => {}
+        Output::Store(Store::Graph) => return ("moby".to_owned(), attributes),
+        Output::Archive(_) => return ("docker".to_owned(), attributes),
+    }
     let codec = match build.profile {
         Profile::Oci => OCI,
         Profile::SageMaker => SAGEMAKER,

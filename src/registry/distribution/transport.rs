@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RANGE};
+use reqwest::{Client, Method, Response, Url};
 
 use super::RegistryError;
 use super::access::{self, Challenge};
@@ -102,17 +102,79 @@ impl Transport {
         question: Question<'_>,
         login: Option<&Login>,
     ) -> Result<Answer, Failure> {
-        let key = format!(
-            "{}/{} {}",
-            question.registry,
-            question.repository,
-            login.map_or("", |login| &login.user)
-        );
+        let (response, opening) = self.send(request, url, question, login, 0).await?;
+        let answer = Answer::read(response, question).await?;
+        self.remember(question, login, opening);
+        Ok(answer)
+    }
+
+    /// Asks for what `request` names from byte `from` on, and returns the answer before its body; refusals are errors.
+    pub(super) async fn open(
+        &self,
+        request: &Request<'_>,
+        reference: &Reference,
+        login: Option<&Login>,
+        from: u64,
+    ) -> Result<Response, RegistryError> {
+        let url = url(reference, &request.path)?;
+        let whole = reference.whole();
+        let question = Question {
+            registry: reference.resolve_registry(),
+            repository: reference.repository(),
+            reference: &whole,
+            doing: request.doing,
+            logged_in: login.is_some(),
+            at_most: request.at_most,
+            limit: self.limits.answer,
+        };
+        let mut attempts = 1;
+        loop {
+            let sent = self.send(request, &url, question, login, from).await;
+            let failure = match sent {
+                Ok((response, opening)) if response.status().is_success() => {
+                    self.remember(question, login, opening);
+                    return Ok(response);
+                }
+                Ok((response, _)) => match Answer::read(response, question).await {
+                    Ok(_) => continue,
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            match patience::pause(failure.again, attempts, self.limits) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(patience::counted(failure.error, attempts)),
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Keeps what opened a repository.
+    fn remember(&self, question: Question<'_>, login: Option<&Login>, opening: Option<HeaderValue>) {
+        if let Some(header) = opening {
+            let key = key(question, login);
+            self.granted.lock().unwrap_or_else(PoisonError::into_inner).insert(key, header);
+        }
+    }
+
+    /// Sends the question, again with credentials if the registry wants them; returns what opened it.
+    async fn send(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        question: Question<'_>,
+        login: Option<&Login>,
+        from: u64,
+    ) -> Result<(Response, Option<HeaderValue>), Failure> {
+        let key = key(question, login);
         let known = self.granted.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let send = async |authorization: Option<HeaderValue>| {
             let mut building =
                 self.client(url).map_err(Failure::fatal)?.request(request.method.clone(), url.clone());
             building = building.header(ACCEPT, request.accept);
+            if from > 0 {
+                building = building.header(RANGE, format!("bytes={from}-"));
+            }
             if let Some(value) = authorization {
                 building = building.header(AUTHORIZATION, value);
             }
@@ -126,11 +188,7 @@ impl Transport {
             opening = Some(header.clone());
             response = send(Some(header)).await?;
         }
-        let answer = Answer::read(response, question).await?;
-        if let Some(header) = opening {
-            self.granted.lock().unwrap_or_else(PoisonError::into_inner).insert(key, header);
-        }
-        Ok(answer)
+        Ok((response, opening))
     }
 
     /// Returns the header that answers a challenge; none where there is nothing to answer with.
@@ -209,6 +267,12 @@ impl Transport {
         }
         builder.build().map_err(trust)
     }
+}
+
+/// Returns under which name an opening is kept: by repository and user.
+fn key(question: Question<'_>, login: Option<&Login>) -> String {
+    let user = login.map_or("", |login| &login.user);
+    format!("{}/{} {user}", question.registry, question.repository)
 }
 
 /// Returns whether `host` is this machine itself, whatever name service says: `localhost`, 127.0.0.0/8, `[::1]`.

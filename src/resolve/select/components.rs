@@ -1,34 +1,21 @@
 //! The choice for each kind of component: distribution, installer, conda, source archive, Python packages.
 
-use super::{Bench, Choice, Refusal, any};
-use crate::catalog::{EfaRelease, SmpRelease};
-use crate::lock::{Artefact, Origin, Pin};
+use super::{Bench, Choice, Refusal};
+use crate::catalog::{Archive, Fact};
+use crate::lock::{Artefact, Conda, LockedConda, Origin, Pin};
 use crate::recipe::{AptPackage, ArtefactUrl, Component, Requirement, Version, VersionRange};
-use crate::resolve::smp_conda;
 
 impl Bench<'_> {
-    pub(super) fn python(&self, range: &VersionRange) -> Result<Choice, Refusal> {
-        let own = &self.base.os.python;
+    pub(super) fn python(&self, range: &VersionRange) -> Choice {
         // SMP brings an interpreter of its own, whatever the distribution has.
-        if range.admits(own) && !self.asks(Component::Smp) {
-            let reason = format!("python3 of {} {}", self.base.os.id, self.base.os.version);
-            let mut choice = Choice::new(Component::Python, range, Origin::Apt, reason);
-            choice.version = Some(own.clone());
-            choice.packages = apt(&["python3"]);
-            return Ok(choice);
+        if self.asks(Component::Smp) {
+            return self.of_smp(Component::Python, range);
         }
-        if self.asks(Component::Smp)
-            && let Some(choice) = self.python_of_smp(range)
-        {
-            return Ok(choice);
-        }
-        Err(Refusal::new(
-            format!(
-                "{} {} has Python {own}, and the recipe asks for {range}",
-                self.base.os.id, self.base.os.version
-            ),
-            format!("take `python = \"{own}\"` or another base image"),
-        ))
+        let reason = format!("python3 of {} {}", self.base.os.id, self.base.os.version);
+        let mut choice = Choice::new(Component::Python, range, Origin::Apt, reason);
+        choice.version = self.version(Component::Python).cloned();
+        choice.packages = apt(&["python3"]);
+        choice
     }
 
     pub(super) fn libfabric(range: &VersionRange) -> Choice {
@@ -40,91 +27,47 @@ impl Bench<'_> {
     }
 
     pub(super) fn efa(&self, range: &VersionRange) -> Result<Choice, Refusal> {
-        let release = self.efa_release(range)?;
-        let reason =
-            format!("newest EFA installer that fits and has a published checksum ({})", release.fact.source);
+        let version = self.chosen(Component::Efa)?;
+        let release = self.catalog.efa_release(version).ok_or_else(|| {
+            Refusal::new(
+                format!("there is no EFA installer {version} in the catalogue"),
+                "a download without a checksum is not installed",
+            )
+        })?;
+        let reason = self.reason(Component::Efa, &release.fact);
         let mut choice = Choice::new(Component::Efa, range, Origin::Installer, reason);
-        let url = format!("https://efa-installer.amazonaws.com/aws-efa-installer-{}.tar.gz", release.version);
+        let url = format!("https://efa-installer.amazonaws.com/aws-efa-installer-{version}.tar.gz");
         choice.artefacts.push(artefact(&url, release.sha256)?);
-        choice.version = Some(release.version.clone());
+        choice.version = Some(version.clone());
         Ok(choice)
-    }
-
-    pub(super) fn efa_release(&self, range: &VersionRange) -> Result<&EfaRelease, Refusal> {
-        let fits = |release: &&EfaRelease| range.admits(&release.version);
-        if let Some(release) = self.catalog.efa.iter().filter(fits).find(|release| release.sha256.is_some()) {
-            return Ok(release);
-        }
-        let with_checksum = self.catalog.efa.iter().find(|release| release.sha256.is_some());
-        let newest = with_checksum.map_or_else(String::new, |release| release.version.to_string());
-        Err(match self.catalog.efa.iter().find(fits) {
-            Some(release) => Refusal::new(
-                format!("no published checksum of EFA installer {} is known", release.version),
-                format!(
-                    "the newest with a checksum is {newest}; a download that cannot be verified is not installed"
-                ),
-            ),
-            None => Refusal::new(
-                format!("there is no EFA installer {range} in the catalogue"),
-                format!("known: {}", listed(self.catalog.efa.iter().map(|release| &release.version))),
-            ),
-        })
     }
 
     pub(super) fn plugin(&self, range: &VersionRange) -> Result<Choice, Refusal> {
-        let efa = self.recipe.asks(Component::Efa).ok_or_else(|| {
-            Refusal::new(
-                "aws-ofi-nccl needs libfabric of AWS's EFA installer",
-                "add `efa = \"*\"` to [components]",
-            )
-        })?;
-        let release = self.efa_release(efa)?;
-        let bundled_since: Version = "1.38.0".parse().map_err(|_| Refusal::new("", ""))?;
-        if release.version < bundled_since {
+        let efa = self.chosen(Component::Efa)?;
+        let release = self.catalog.efa_release(efa);
+        let bundled = self.solved.is_bundled(self.catalog);
+        if !bundled {
             return self.archive(Component::AwsOfiNccl, range);
         }
-        let Some(plugin) = &release.plugin else {
-            let mut choice = Choice::new(
-                Component::AwsOfiNccl,
-                range,
-                Origin::Bundled,
-                format!("EFA installer {} brings it", release.version),
-            );
-            format!("the notes of EFA installer {} do not state it", release.version)
-                .clone_into(&mut choice.undecided);
-            return Ok(choice);
-        };
-        let version: Version = plugin
-            .parse()
-            .map_err(|_| Refusal::new(format!("`{plugin}` in the catalogue is no version"), ""))?;
-        if !range.admits(&version) {
-            return Err(Refusal::new(
-                format!(
-                    "EFA installer {} brings aws-ofi-nccl {version}, and the recipe asks for {range}",
-                    release.version
-                ),
-                "two plugins in one image would let path order decide: take `aws-ofi-nccl = \"*\"` or another `efa`",
-            ));
-        }
-        let reason = format!("EFA installer {} brings it ({})", release.version, release.fact.source);
+        let source = release.map_or("", |release| release.fact.source.as_str());
+        let reason = format!("EFA installer {efa} brings it ({source})");
         let mut choice = Choice::new(Component::AwsOfiNccl, range, Origin::Bundled, reason);
-        choice.version = Some(version);
+        choice.version = self.version(Component::AwsOfiNccl).cloned();
+        if choice.version.is_none() {
+            choice.undecided = format!("the notes of EFA installer {efa} do not state it");
+        }
         Ok(choice)
     }
 
-    pub(super) fn smp_release(&self) -> Result<&SmpRelease, Refusal> {
-        let everything = any();
-        let range = self.recipe.asks(Component::Smp).unwrap_or(&everything);
-        self.catalog.smp.iter().find(|release| range.admits(&release.version)).ok_or_else(|| {
-            Refusal::new(
-                format!("there is no SMP {range} in the catalogue"),
-                format!("known: {}", listed(self.catalog.smp.iter().map(|release| &release.version))),
-            )
-        })
-    }
-
     pub(super) fn smp(&self, range: &VersionRange) -> Result<Choice, Refusal> {
-        let release = self.smp_release()?;
+        let version = self.chosen(Component::Smp)?;
+        let release =
+            self.catalog.smp.iter().find(|release| release.version == *version).ok_or_else(|| {
+                Refusal::new(
+                    format!("nothing is known of SMP {version}"),
+                    "its parts are in no release notes",
+                )
+            })?;
         let part = |component| release.carries.get(&component).map(ToString::to_string).unwrap_or_default();
         let build = format!(
             "pytorch={}=sm_py{}_cuda{}_*",
@@ -135,75 +78,55 @@ impl Bench<'_> {
         let package =
             build.parse().map_err(|_| Refusal::new(format!("`{build}` is no conda package"), ""))?;
         let channels = self.catalog.smp_channels.clone();
-        let reason = format!("newest SMP that fits ({})", release.fact.source);
-        let mut choice = Choice::new(Component::Smp, range, Origin::Conda, reason);
-        choice.version = Some(release.version.clone());
-        choice.conda = Some(smp_conda(&channels, package));
+        let mut choice =
+            Choice::new(Component::Smp, range, Origin::Conda, self.reason(Component::Smp, &release.fact));
+        choice.version = Some(version.clone());
+        let found = Pin::Unresolved("the channels were not asked".to_owned());
+        choice.conda = Some(Conda { channels, packages: vec![LockedConda { asked: package, found }] });
         if let Some(tool) = self.catalog.archives.iter().find(|archive| archive.component == Component::Smp) {
-            choice.artefacts.push(Artefact {
-                url: tool.url.clone(),
-                sha256: pin(tool.sha256, "no public source states it"),
-                size: pin(tool.size, "not stated"),
-            });
+            choice.artefacts.push(of_archive(tool));
         }
         Ok(choice)
     }
 
-    pub(super) fn pytorch_of_smp(&self, range: &VersionRange) -> Choice {
-        let mut choice = Choice::new(
-            Component::Pytorch,
-            range,
-            Origin::Conda,
-            "SMP is a build of PyTorch; it is the one in the image",
-        );
-        choice.version =
-            self.smp_release().ok().and_then(|release| release.carries.get(&Component::Pytorch).cloned());
+    /// Returns `component` as SMP's conda packages bring it.
+    pub(super) fn of_smp(&self, component: Component, range: &VersionRange) -> Choice {
+        let reason = self.solved.reason(component).unwrap_or_else(|| "SMP brings it".to_owned());
+        let mut choice = Choice::new(component, range, Origin::Conda, reason);
+        choice.version = self.version(component).cloned();
         choice
     }
 
     pub(super) fn archive(&self, component: Component, range: &VersionRange) -> Result<Choice, Refusal> {
-        let mut known: Vec<_> =
-            self.catalog.archives.iter().filter(|archive| archive.component == component).collect();
-        known.sort_by(|a, b| b.version.cmp(&a.version));
-        let Some(archive) = known.iter().find(|archive| range.admits(&archive.version)) else {
-            return Err(Refusal::new(
-                format!("there is no source of {component} {range} in the catalogue"),
-                format!("known: {}", listed(known.iter().map(|archive| &archive.version))),
-            ));
-        };
-        let reason = format!("newest source that fits ({})", archive.fact.source);
-        let mut choice = Choice::new(component, range, Origin::Archive, reason);
-        choice.version = Some(archive.version.clone());
-        choice.artefacts.push(Artefact {
-            url: archive.url.clone(),
-            sha256: pin(archive.sha256, "no public source states it"),
-            size: pin(archive.size, "not stated"),
-        });
+        let version = self.chosen(component)?;
+        let archive = self.catalog.archive(component, version).ok_or_else(|| {
+            Refusal::new(
+                format!("there is no source of {component} {version} in the catalogue"),
+                "a user's catalogue can add one (`--catalog`)",
+            )
+        })?;
+        let mut choice =
+            Choice::new(component, range, Origin::Archive, self.reason(component, &archive.fact));
+        choice.version = Some(version.clone());
+        choice.artefacts.push(of_archive(archive));
         Ok(choice)
     }
 
     pub(super) fn packages(&self, component: Component, range: &VersionRange) -> Result<Choice, Refusal> {
-        let Some(packages) = self.catalog.packages_of(component, self.cuda_major) else {
+        let cuda_major = self.cuda_major();
+        let Some(packages) = self.catalog.packages_of(component, cuda_major) else {
             return Err(Refusal::new(
-                format!("no Python package brings {component} for CUDA {}", self.cuda_major),
+                format!("no Python package brings {component} for CUDA {cuda_major}"),
                 "take a base image that carries it",
             ));
         };
+        let version = self.chosen(component)?;
+        let pinned = pinned(component, version);
         let has_torch = self.asks(Component::Pytorch) || self.asks(Component::Smp);
         let compiles = packages.compiled || (has_torch && !packages.sdists.is_empty());
-        if packages.compiled && !has_torch {
-            return Err(Refusal::new(
-                format!("{component} needs PyTorch"),
-                "add `pytorch = \"*\"` to [components], or take a base image that carries it",
-            ));
-        }
         let origin = if compiles { Origin::Sdist } else { Origin::Wheels };
-        let mut choice = Choice::new(
-            component,
-            range,
-            origin,
-            format!("newest that fits everything else ({})", packages.fact.source),
-        );
+        let mut choice = Choice::new(component, &pinned, origin, self.reason(component, &packages.fact));
+        choice.version = Some(version.clone());
         choice.packages.clone_from(&packages.apt);
         if compiles {
             choice.build.clone_from(&packages.build);
@@ -211,25 +134,77 @@ impl Bench<'_> {
         choice.leader = Some(packages.leader.clone());
         if packages.compiled {
             choice.sdists.push(packages.leader.clone());
-        } else {
-            choice.asks.push(requirement(&packages.leader, range)?);
-            choice.wheels.push(packages.leader.clone());
-            for wheel in &packages.wheels {
-                // Packages of one release share their version only where the leader's range says so.
-                let same = if packages.sdists.is_empty() { any() } else { range.clone() };
-                choice.asks.push(requirement(wheel, &same)?);
-                choice.wheels.push(wheel.clone());
-            }
-            if has_torch {
-                choice.sdists.clone_from(&packages.sdists);
-            }
+            return Ok(choice);
+        }
+        choice.asks.push(requirement(&packages.leader, &narrowed(&pinned, range, version))?);
+        choice.wheels.push(packages.leader.clone());
+        for wheel in &packages.wheels {
+            // Packages of one release share their version only where they are compiled together.
+            let same = if packages.sdists.is_empty() { String::new() } else { pinned.specifiers() };
+            choice.asks.push(requirement(wheel, &same)?);
+            choice.wheels.push(wheel.clone());
+        }
+        if has_torch {
+            choice.sdists.clone_from(&packages.sdists);
         }
         Ok(choice)
     }
+
+    /// Returns the major version of CUDA in the image.
+    fn cuda_major(&self) -> u64 {
+        let version = self.version(Component::Cuda);
+        version.and_then(|version| version.pep440().release().first().copied()).unwrap_or_default()
+    }
+
+    fn chosen(&self, component: Component) -> Result<&Version, Refusal> {
+        self.version(component).ok_or_else(|| {
+            Refusal::new(
+                format!("the catalogue knows no version of {component}"),
+                "name one and say --allow-unknown, or add it with --catalog",
+            )
+        })
+    }
+
+    /// Returns why this version of `component`: the rule that leaves no other, else that it is the newest that fits.
+    fn reason(&self, component: Component, fact: &Fact) -> String {
+        self.solved
+            .reason(component)
+            .unwrap_or_else(|| format!("newest that fits everything else ({})", fact.source))
+    }
 }
 
-fn requirement(package: &str, range: &VersionRange) -> Result<Requirement, Refusal> {
-    let text = format!("{package}{}", range.specifiers());
+/// Returns what pins `component` to `version`. CUDA and cuDNN number their packages more finely than their releases.
+fn pinned(component: Component, version: &Version) -> VersionRange {
+    let prefix = match component {
+        Component::Cuda => Some(version.release(2)),
+        Component::Cudnn if version.pep440().release().len() < 4 => Some(version.release(3)),
+        _ => None,
+    };
+    prefix
+        .and_then(|prefix| format!("=={prefix}.*").parse().ok())
+        .unwrap_or_else(|| VersionRange::exactly(version))
+}
+
+/// Returns the specifiers of both; those of `range` only where they are as fine as the version.
+fn narrowed(pinned: &VersionRange, range: &VersionRange, version: &Version) -> String {
+    if !range.admits(version) {
+        return pinned.specifiers();
+    }
+    let both = [pinned.specifiers(), range.specifiers()];
+    let both: Vec<&str> = both.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    both.join(",")
+}
+
+fn of_archive(archive: &Archive) -> Artefact {
+    Artefact {
+        url: archive.url.clone(),
+        sha256: pin(archive.sha256, "no public source states it"),
+        size: pin(archive.size, "not stated"),
+    }
+}
+
+fn requirement(package: &str, specifiers: &str) -> Result<Requirement, Refusal> {
+    let text = format!("{package}{specifiers}");
     text.parse().map_err(|_| {
         Refusal::new(format!("`{text}` is no Python requirement"), "write the range as in PEP 440")
     })
@@ -250,9 +225,4 @@ fn pin<T>(value: Option<T>, reason: &str) -> Pin<T> {
 
 fn apt(names: &[&str]) -> Vec<AptPackage> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
-}
-
-fn listed<'a>(versions: impl Iterator<Item = &'a Version>) -> String {
-    let all: Vec<String> = versions.map(ToString::to_string).collect();
-    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }

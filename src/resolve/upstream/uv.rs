@@ -16,7 +16,7 @@ use super::network::silent;
 use super::{PythonQuestion, UpstreamError};
 use crate::lock::PinnedRequirement;
 use crate::oci::Digest;
-use crate::recipe::Requirement;
+use crate::recipe::{Requirement, package_name};
 
 /// How long `uv` may take.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -46,14 +46,20 @@ async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result
         writeln!(overrides, "{package} ; python_version < '3'").map_err(failed)?;
     }
     let target = Target::of(question);
+    // uv keeps the versions of the file that it renews, where they still fit.
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let renewed = folder.path().join("pylock.toml");
+    if !question.preferred.is_empty() {
+        std::fs::write(&renewed, preferences(&question.preferred)).map_err(failed)?;
+    }
     let mut command = tokio::process::Command::new(uv);
     command.args(["pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", "--no-annotate"]);
     command.args(["--python-version", &question.python.to_string(), "--python-platform", &target.platform()]);
     if only_wheels {
         command.args(["--only-binary", ":all:"]);
     }
-    command.arg("--overrides").arg(overrides.path()).arg("-");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.arg("--output-file").arg(&renewed).arg("--overrides").arg(overrides.path()).arg("-");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => UpstreamError::NoUv,
         _ => failed(error),
@@ -67,7 +73,18 @@ async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result
     if !output.status.success() {
         return Err(UpstreamError::NoWheels(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
-    String::from_utf8(output.stdout).map_err(|error| nonsense(error.to_string()))
+    std::fs::read_to_string(&renewed).map_err(|error| nonsense(error.to_string()))
+}
+
+/// Returns a `pylock.toml` that names `pinned` and nothing more.
+fn preferences(pinned: &[PinnedRequirement]) -> String {
+    let mut text = "lock-version = \"1.0\"\ncreated-by = \"smp-image\"\n".to_owned();
+    for pinned in pinned {
+        let Some(version) = pinned.version() else { continue };
+        let name = package_name(pinned.package());
+        text.extend(["\n[[packages]]\nname = \"", &name, "\"\nversion = \"", &version.to_string(), "\"\n"]);
+    }
+    text
 }
 
 fn nonsense(reason: impl Into<String>) -> UpstreamError {
@@ -93,6 +110,7 @@ struct Package {
 #[derive(Deserialize)]
 struct File {
     url: String,
+    size: Option<u64>,
     hashes: BTreeMap<String, String>,
 }
 
@@ -120,11 +138,12 @@ fn read(text: &str, target: &Target) -> Result<Vec<PinnedRequirement>, UpstreamE
                 target.platform()
             )));
         }
+        let size = files.iter().filter_map(|file| file.size).max();
         let mut hashes = files.into_iter().map(File::digest).collect::<Result<Vec<_>, _>>()?;
         hashes.sort_unstable();
         let requirement = format!("{}=={}", package.name, package.version);
         let requirement = requirement.parse().map_err(|error| nonsense(format!("{error}")))?;
-        pinned.push(PinnedRequirement { requirement, hashes, source });
+        pinned.push(PinnedRequirement { requirement, hashes, size, source });
     }
     pinned.sort_by(|a, b| a.requirement.cmp(&b.requirement));
     Ok(pinned)

@@ -2,6 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use smp_image::lock::{Lock, Pin};
+use smp_image::recipe::Component;
+
 use super::{TINY, Workshop, mirror, small_lock};
 use crate::program::Ended;
 use crate::proxy::Proxy;
@@ -42,8 +45,11 @@ fn a_step_that_fails_is_told_once_with_its_lines_and_its_last_words() {
 #[test]
 fn a_download_that_is_not_what_was_locked_ends_the_build() {
     let workshop = Workshop::small(Which::Containerd);
-    let hash = small_lock().split("hashes = [\"sha256:").nth(1).unwrap().split('"').next().unwrap();
-    workshop.place.write("small.lock", &small_lock().replace(hash, &"0".repeat(64)));
+    let mut lock = Lock::parse("small.lock", small_lock()).unwrap();
+    let nccl = lock.components.iter_mut().find(|locked| locked.name == Component::Nccl).unwrap();
+    let hash = &nccl.wheels[0].hashes[0].hex();
+    nccl.wheels[0].hashes = vec![format!("sha256:{}", "0".repeat(64)).parse().unwrap()];
+    workshop.place.write("small.lock", &lock.to_text());
     let said = workshop.build(&["--quiet", "--locked"]).failed(
         5,
         &[
@@ -54,6 +60,27 @@ fn a_download_that_is_not_what_was_locked_ends_the_build() {
     );
     assert!(said.contains(hash), "what came is named: {said}");
     assert!(!workshop.has_image());
+}
+
+#[test]
+fn a_package_that_the_archive_no_longer_has_at_its_version_ends_the_build_and_says_what_to_do() {
+    for (which, dialect) in [(Which::Containerd, "buildkit"), (Which::Old, "classic")] {
+        let workshop = Workshop::small(which);
+        let mut lock = Lock::parse("small.lock", small_lock()).unwrap();
+        let python = lock.apt.iter_mut().find(|package| package.name.as_str() == "python3").unwrap();
+        assert!(python.version.known().is_some(), "{python:?}");
+        python.version = Pin::Known("3.13.0-0.1".parse().unwrap());
+        workshop.place.write("small.lock", &lock.to_text());
+        workshop.build(&["--dialect", dialect, "--quiet"]).failed(
+            5,
+            &[
+                "E: Version '3.13.0-0.1' for 'python3' was not found",
+                "the archive moved on since this was locked; smp-image lock --upgrade",
+                "hint: the archive no longer has a package at its locked version",
+            ],
+        );
+        assert!(!workshop.has_image(), "{which:?} {dialect}");
+    }
 }
 
 #[test]

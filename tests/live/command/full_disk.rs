@@ -7,15 +7,16 @@ use super::{TINY, Workshop, mirror};
 use crate::program::Ended;
 use crate::workbench::{Which, variable};
 
-/// An engine of the workbench with its own small disk; it ends, and its disk with it, when this is dropped.
-struct SmallEngine {
+/// An engine of its own, as the workbench makes it, with a small disk; it ends, and its disk with it, when this is dropped.
+pub(super) struct SmallEngine {
+    engine: &'static str,
     folder: tempfile::TempDir,
 }
 
 impl SmallEngine {
     /// Starts an engine that has the base image and about `spare` MiB more.
-    fn start(spare: u32) -> Self {
-        let engine = Self { folder: tempfile::tempdir().unwrap() };
+    pub(super) fn start(name: &'static str, spare: u32) -> Self {
+        let engine = Self { engine: name, folder: tempfile::tempdir().unwrap() };
         let state = engine.state();
         std::fs::create_dir(&state).unwrap();
         let size = format!("size={}m", 90 + spare);
@@ -24,7 +25,7 @@ impl SmallEngine {
         let base = PathBuf::from(variable("SMP_WB_BASE_TAR"));
         let cache = base.ancestors().nth(2).unwrap();
         std::os::unix::fs::symlink(cache, state.join("cache")).unwrap();
-        engine.workbench(&["up", "engine26"]);
+        engine.workbench(&["up", name]);
         engine
     }
 
@@ -37,8 +38,8 @@ impl SmallEngine {
         done(Command::new("bash").arg(script).args(words).env("SMP_WORKBENCH", self.state()));
     }
 
-    fn address(&self) -> String {
-        format!("unix://{}", self.state().join("run/engine26/docker.sock").display())
+    pub(super) fn address(&self) -> String {
+        format!("unix://{}", self.state().join("run").join(self.engine).join("docker.sock").display())
     }
 }
 
@@ -57,7 +58,7 @@ fn done(command: &mut Command) {
 
 #[test]
 fn an_engine_without_space_is_the_machines_fault_and_what_to_free_is_said() {
-    let engine = SmallEngine::start(60);
+    let engine = SmallEngine::start("engine26", 60);
     let workshop = Workshop::tiny(Which::Graph);
     let build = |dialect: &str| {
         let mirror = mirror();

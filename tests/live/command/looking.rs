@@ -4,7 +4,7 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCaseStatus};
 use serde_json::Value;
 
 use super::{Workshop, report};
-use crate::workbench::{ALL, Which, docker, unique, variable};
+use crate::workbench::{ALL, BASE, Which, docker, unique, variable};
 
 /// What a release says where there is no GPU, word for word: pipelines look for it.
 const NO_GPU: &str = "skipped: no GPU";
@@ -47,6 +47,30 @@ fn grave(report: &Value) -> Vec<(&str, &str)> {
     let findings = report["inspection"]["findings"].as_array().unwrap().iter();
     let grave = findings.filter(|finding| finding["severity"] == "error");
     grave.map(|finding| (finding["rule"].as_str().unwrap(), finding["subject"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn an_image_is_read_the_same_from_engine_registry_folder_and_file() {
+    let workshop = Workshop::small(Which::Containerd);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, layout) = (folder.path().join("saved.tar"), folder.path().join("layout"));
+    docker(workshop.which, &["save", "--output", file.to_str().unwrap(), BASE]);
+    // What the containerd store exports is an OCI layout in an archive.
+    tar::Archive::new(std::fs::File::open(&file).unwrap()).unpack(&layout).unwrap();
+    let names = [
+        format!("docker-daemon:{BASE}"),
+        format!("docker://{}/library/{BASE}", variable("SMP_WB_REGISTRY")),
+        format!("oci:{}", layout.display()),
+        format!("docker-archive:{}", file.display()),
+    ];
+    let seen = names.map(|name| {
+        let json = report(&workshop.run(&["check", &name, "--format", "json"]).fine());
+        let inspection = &json["inspection"];
+        let layers = inspection["layers"].as_array().unwrap().iter();
+        let layers: Vec<String> = layers.map(|layer| layer["diff_id"].to_string()).collect();
+        (layers, inspection["read"]["files"].clone(), inspection["config"]["digest"].clone())
+    });
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
 }
 
 #[test]

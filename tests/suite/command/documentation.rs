@@ -109,3 +109,9 @@ fn golden_schema_of_the_report() {
     let schema = serde_json::to_string_pretty(&smp_image::report::json::schema()).unwrap() + "\n";
     golden::equals(&root().join("docs/report.schema.json"), &schema);
 }
+
+#[test]
+fn golden_schema_of_doctor() {
+    let schema = serde_json::to_string_pretty(&smp_image::doctor::Diagnosis::schema()).unwrap() + "\n";
+    golden::equals(&root().join("docs/doctor.schema.json"), &schema);
+}

@@ -49,6 +49,8 @@ pub(crate) fn engine() -> FakeEngine {
         data_root: "/".into(),
         memory: 1,
         processors: 1,
+        studio: false,
+        builder: None,
     };
     FakeEngine::new(info)
         .with_image("docker.io/library/built:latest", image(id()))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use smp_image::check::{ConfigSummary, Inspection, ReadSummary};
+use smp_image::check::{Chosen, ConfigSummary, Inspection, ReadSummary};
 use smp_image::oci::{Digest, media_type};
 use smp_image::registry::{Checked, PushError, Pushable, push};
 use smp_image::verdict::{Evidence, Policy, Release, Subject, Verdict};
@@ -16,6 +16,12 @@ fn release(config: Digest) -> Release {
     let inspection = Inspection {
         platform: amd64(),
         findings: Vec::new(),
+        silenced: Vec::new(),
+        target: Chosen::Nobody,
+        instances: Vec::new(),
+        libraries: Vec::new(),
+        packages: BTreeMap::new(),
+        environment: Vec::new(),
         components: Vec::new(),
         layers: Vec::new(),
         config: ConfigSummary {

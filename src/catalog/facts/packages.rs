@@ -1,0 +1,65 @@
+//! Where components come from: Python packages, source archives, single files.
+
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
+use crate::oci::Digest;
+use crate::recipe::{AptPackage, ArtefactUrl, Component, LocalPath, Version};
+
+/// The Python packages that bring a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Packages {
+    /// The component.
+    pub component: Component,
+    /// For which CUDA; for every one where absent.
+    pub cuda: Option<u64>,
+    /// The package whose version is the component's.
+    pub leader: String,
+    /// Further packages that belong to it, resolved beside it.
+    #[serde(default)]
+    pub wheels: Vec<String>,
+    /// Packages of the same version as the leader that exist only as source and need PyTorch.
+    #[serde(default)]
+    pub sdists: Vec<String>,
+    /// Whether the leader itself is only a source distribution.
+    #[serde(default)]
+    pub compiled: bool,
+    /// Python packages that compiling it needs.
+    #[serde(default)]
+    pub build: Vec<String>,
+    /// Packages of the distribution that it needs at run time.
+    #[serde(default)]
+    pub apt: Vec<AptPackage>,
+    /// Folders of its libraries below site-packages that the loader must search.
+    #[serde(default)]
+    pub folders: Vec<LocalPath>,
+    /// The sonames of its libraries that a program opens.
+    #[serde(default)]
+    pub libraries: Vec<String>,
+    /// The Python modules that it brings.
+    #[serde(default)]
+    pub modules: Vec<String>,
+    /// From which version on its libraries and modules need the NVIDIA driver's library as they load; never where absent.
+    pub driver_at_load: Option<Version>,
+    /// Where this comes from.
+    pub fact: Fact,
+}
+
+/// A source archive or single file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Archive {
+    /// The component.
+    pub component: Component,
+    /// Its version.
+    pub version: Version,
+    /// Where it is.
+    pub url: ArtefactUrl,
+    /// Its checksum, where a public source states it.
+    pub sha256: Option<Digest>,
+    /// Its size in bytes, where stated.
+    pub size: Option<u64>,
+    /// Where this comes from.
+    pub fact: Fact,
+}

@@ -1,0 +1,142 @@
+//! A file of which only some ranges are kept while its bytes pass by.
+
+use std::ops::Range;
+
+use object::ReadRef;
+
+/// The kept ranges of a file.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    parts: Vec<Part>,
+    /// How many bytes of the file have passed.
+    passed: u64,
+    /// How many bytes may be kept still.
+    left: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    at: u64,
+    end: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ranges {
+    /// Returns a file of which at most `most` bytes are kept.
+    pub(super) fn new(most: u64) -> Self {
+        Self { parts: Vec::new(), passed: 0, left: most }
+    }
+
+    /// Keeps `range`, of which nothing may have passed unless it joins what is being kept; says whether it will be there whole.
+    pub(super) fn keep(&mut self, range: Range<u64>) -> bool {
+        let length = range.end.saturating_sub(range.start);
+        if length == 0 || self.parts.iter().any(|part| part.at <= range.start && range.end <= part.end) {
+            return true;
+        }
+        // The beginning may have passed while a part was growing that holds it: that one grows on.
+        let passed = self.passed;
+        let growing =
+            self.parts.iter_mut().find(|part| part.at <= range.start && part.end >= passed.max(range.start));
+        if let Some(part) = growing {
+            let more = range.end - part.end;
+            if more > self.left {
+                return false;
+            }
+            self.left -= more;
+            part.end = range.end;
+            return true;
+        }
+        if range.start < self.passed || length > self.left {
+            return false;
+        }
+        self.left -= length;
+        self.parts.push(Part { at: range.start, end: range.end, bytes: Vec::new() });
+        true
+    }
+
+    /// Takes the next bytes of the file.
+    pub(super) fn feed(&mut self, chunk: &[u8]) {
+        let from = self.passed;
+        let to = from + chunk.len() as u64;
+        for part in &mut self.parts {
+            let (start, end) = (part.at.max(from), part.end.min(to));
+            if start < end {
+                part.bytes.extend_from_slice(&chunk[index(start - from)..index(end - from)]);
+            }
+        }
+        self.passed = to;
+    }
+
+    /// Returns how many bytes of the file have passed.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Returns the kept bytes from `at` to the end of their range.
+    fn from(&self, at: u64) -> Option<&[u8]> {
+        let holds = |part: &&Part| part.at <= at && at - part.at <= part.bytes.len() as u64;
+        let part = self.parts.iter().filter(holds).max_by_key(|part| part.at + part.bytes.len() as u64)?;
+        part.bytes.get(index(at - part.at)..)
+    }
+}
+
+/// Within a chunk or a kept range, both of which are in memory.
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+impl<'a> ReadRef<'a> for &'a Ranges {
+    fn len(self) -> Result<u64, ()> {
+        Ok(self.passed)
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        if size == 0 {
+            return Ok(&[]);
+        }
+        self.from(offset).and_then(|bytes| bytes.get(..index(size))).ok_or(())
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        let bytes = self.from(range.start).ok_or(())?;
+        let longest = bytes.len().min(index(range.end.saturating_sub(range.start)));
+        let end = bytes[..longest].iter().position(|byte| *byte == delimiter).ok_or(())?;
+        Ok(&bytes[..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fed(ranges: &mut Ranges, bytes: &[u8]) {
+        for chunk in bytes.chunks(7) {
+            ranges.feed(chunk);
+        }
+    }
+
+    #[test]
+    fn only_the_ranges_asked_for_are_kept() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let mut ranges = Ranges::new(50);
+        assert!(ranges.keep(0..10) && ranges.keep(40..60));
+        fed(&mut ranges, &bytes);
+        assert_eq!((&ranges).read_bytes_at(45, 10), Ok(&bytes[45..55]));
+        assert_eq!((&ranges).read_bytes_at(8, 4), Err(()));
+        assert_eq!((&ranges).read_bytes_at_until(41..60, 44), Ok(&bytes[41..44]));
+    }
+
+    #[test]
+    fn a_range_that_began_in_a_growing_one_is_kept_and_one_that_passed_is_not() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let mut ranges = Ranges::new(60);
+        assert!(ranges.keep(0..20));
+        fed(&mut ranges, &bytes[..14]);
+        assert!(ranges.keep(10..40));
+        fed(&mut ranges, &bytes[14..60]);
+        assert!(!ranges.keep(45..50), "it has passed");
+        assert!(!ranges.keep(70..99), "it is more than may be kept");
+        fed(&mut ranges, &bytes[60..]);
+        assert_eq!((&ranges).read_bytes_at(5, 35), Ok(&bytes[5..40]));
+    }
+}

@@ -1,0 +1,56 @@
+//! Tests of the ELF reader: on this test program itself, which a linker made, and on damaged copies of it.
+
+use std::sync::OnceLock;
+
+use super::reader::read;
+use crate::check::fatbin::tests::{container, entry};
+
+/// This test program, cut to its first and last mebibyte where only the reading of garbage is tested.
+fn program() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "the test program itself is the real part that is read")]
+    BYTES.get_or_init(|| std::fs::read(std::env::current_exe().unwrap()).unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_program_asks_of_the_loader_is_read_from_the_stream() {
+    let note = read("bin/program", program()).unwrap();
+    assert_eq!((note.bits, note.unread.as_deref(), note.gpu.as_deref()), (64, None, None));
+    let dynamic = note.dynamic.unwrap();
+    assert!(dynamic.needed.iter().any(|name| &**name == "libc.so.6"), "{:?}", dynamic.needed);
+    assert!(dynamic.interpreter.unwrap().contains("/ld-"));
+    let libc = |need: &&super::VersionNeed| &*need.file == "libc.so.6" && need.version.starts_with("GLIBC_");
+    assert!(dynamic.needs.iter().filter(libc).count() > 1, "{:?}", dynamic.needs);
+}
+
+#[test]
+fn a_segment_at_the_end_of_all_numbers_is_no_panic() {
+    let mut bytes = program()[..4096].to_vec();
+    // Every program header gets an impossible offset and size; found by fuzzing.
+    let count = usize::from(bytes[56]);
+    for at in (0..count).map(|index| 64 + index * 56) {
+        bytes[at + 8..at + 16].copy_from_slice(&u64::MAX.wrapping_sub(at as u64).to_le_bytes());
+        bytes[at + 32..at + 40].copy_from_slice(&u64::MAX.to_le_bytes());
+    }
+    assert!(read("lib/x.so", &bytes).is_some());
+}
+
+#[test]
+fn gpu_code_without_a_table_of_sections_is_unknown() {
+    let mut bytes = program()[..4096].to_vec();
+    bytes.resize(8192, 0);
+    bytes.extend(container(&[entry(2, 90, 0x11, &[1; 64])]));
+    let note = read("lib/x.so", &bytes).unwrap();
+    assert!(note.unread.is_some());
+    assert!(note.gpu.unwrap().unreadable.is_some());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_program_with_changed_bytes_is_read_without_panic(at in 0_usize..4096, value in proptest::num::u8::ANY, cut in 64_usize..65_536) {
+        let mut bytes = program()[..cut.max(at + 1).min(program().len())].to_vec();
+        bytes[at] = value;
+        let _any = read("torch/lib/libtorch_cpu.so", &bytes);
+    }
+}

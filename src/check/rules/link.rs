@@ -1,0 +1,73 @@
+//! What a training loads is there, and defines what it is asked for.
+
+use super::super::finding::{Finding, RuleCode, Severity};
+use super::super::link;
+use super::{Rule, Subject};
+
+pub(super) const RULE: Rule = Rule {
+    codes: &[
+        RuleCode::LibraryMissing,
+        RuleCode::SymbolVersion,
+        RuleCode::TorchInterface,
+        RuleCode::LibraryUnread,
+    ],
+    promise: "The libraries that a training loads find what they need, in versions that define what they ask for.",
+    story: "A wheel built on a newer distribution asks for `GLIBC_2.34`; a base image lost libnuma; an extension was compiled for \
+            another torch and importing it ends with `undefined symbol: _ZN3c10…`. All of it is written in the files, and nobody reads \
+            it before a container starts. Judged are torch and its extensions, NCCL and its plugins, libfabric, and what these load; \
+            what the node's driver brings (libcuda.so.1, libnvidia-*) is exempt, and a sibling among Python's packages counts as \
+            there, as `import torch` loads it first.",
+    run,
+};
+
+/// So many askers or symbols are named for each fault.
+const NAMED: usize = 3;
+
+fn run(subject: &Subject<'_>) -> Vec<Finding> {
+    let closure = link::closure(subject.image);
+    let missing = closure.missing.into_iter().map(|(soname, askers)| {
+        Finding::new(
+            Severity::Error,
+            RuleCode::LibraryMissing,
+            soname,
+            format!("no file of the search path has this name; {} asks for it", named(askers)),
+            "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
+        )
+    });
+    let versions = closure.versions.into_iter().map(|((library, version), askers)| {
+        Finding::new(
+            Severity::Error,
+            RuleCode::SymbolVersion,
+            format!("/{library}"),
+            format!("it does not define {version}; {} asks for it", named(askers)),
+            "take a base image with a newer library, or a build of the asker for this one",
+        )
+    });
+    let symbols = closure.symbols.into_iter().map(|(path, absent)| {
+        let count = absent.len();
+        Finding::new(
+            Severity::Error,
+            RuleCode::TorchInterface,
+            format!("/{path}"),
+            format!("the installed torch does not define {count} symbols that it wants: {}", named(absent)),
+            "install a build for this version of torch, or build it against the torch in the image",
+        )
+    });
+    let unread = closure.unread.into_iter().map(|(path, why)| {
+        Finding::new(
+            Severity::Unknown,
+            RuleCode::LibraryUnread,
+            format!("/{path}"),
+            format!("what it loads cannot be read; {why}"),
+            "run `ldd` on it in a container of the image",
+        )
+    });
+    missing.chain(versions).chain(symbols).chain(unread).collect()
+}
+
+fn named(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    let more = names.len().saturating_sub(NAMED);
+    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
