@@ -17,7 +17,7 @@ use crate::plan::Probe;
 use crate::report::plain;
 use crate::smoke::pod::{self, Ending};
 use crate::smoke::{Answer, Outcome};
-use crate::verdict::{Subject, name_of};
+use crate::verdict::Subject;
 
 /// The probe of the network between nodes.
 const NETWORK: &str = "nccl-network";
@@ -107,7 +107,7 @@ struct Tier {
 /// Returns the tiers: what one node can tell first, for it is the sooner there; then the network between nodes.
 fn tiers(probes: &[Probe], nodes: u32, instance: &Instance) -> Vec<Tier> {
     let (network, alone): (Vec<Probe>, Vec<Probe>) =
-        probes.iter().cloned().partition(|probe| name_of(probe.name) == NETWORK);
+        probes.iter().cloned().partition(|probe| probe.name.name() == NETWORK);
     let direct = matches!(instance.rdma, Rdma::Read | Rdma::ReadWrite);
     let fabric = (instance.efa > 0).then_some("efa");
     let of_instance = |probe: Probe| Probe {
