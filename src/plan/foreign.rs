@@ -59,11 +59,11 @@ impl Composer<'_> {
         Ok(StartsFrom::Stage(self.push("system", StartsFrom::Stage("base".parse()?), files)?))
     }
 
-    /// Returns whether the base is published for the builder's architecture too.
+    /// Returns whether the base may be published for the builder's architecture too: nothing known says that it is not.
     fn has_twin(&self) -> bool {
         let known = self.catalog.image(&self.lock.base.image);
         let builder = self.options.builder.unwrap_or(self.target.platform);
-        known.is_none_or(|image| image.archs.contains(&builder.arch))
+        known.is_none_or(|image| image.archs.is_empty() || image.archs.contains(&builder.arch))
     }
 
     fn tools_image(&self) -> Result<StartsFrom, PlanError> {

@@ -31,17 +31,13 @@ pub struct BaseImage {
     /// Whether compilers and CUDA headers are there.
     #[serde(default)]
     pub devel: bool,
-    /// The processor architectures for which it is published.
-    #[serde(default = "every_arch")]
+    /// The processor architectures for which it is published; empty where nothing says.
+    #[serde(default)]
     pub archs: Vec<Arch>,
     /// How these are known, where that is less sure than the rest.
     pub archs_fact: Option<Fact>,
     /// Where this comes from.
     pub fact: Fact,
-}
-
-fn every_arch() -> Vec<Arch> {
-    vec![Arch::Amd64, Arch::Arm64]
 }
 
 impl BaseImage {
