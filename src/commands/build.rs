@@ -62,6 +62,7 @@ pub(super) async fn build(
     let mut prepared = draft.prepared(machine(&info), world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
     let stock = Stock::open(arguments.wheelhouse.as_deref(), &prepared.plan, world).await?;
+    stock.reaches(info.builder.as_deref())?;
     prepared.take(stock.images(&prepared.plan)?)?;
     let studio = arguments.engine.studio || info.studio;
     let builder = builder(arguments.dialect, studio, &info)?;
@@ -98,7 +99,8 @@ pub(super) async fn build(
         cache_to: cache_to.into_iter().map(Cache::written).collect(),
     };
     let reference = request.tags[0].clone();
-    let mut job = Job { engine, request, builder, prepared, cli, world };
+    let beside = info.builder.is_some();
+    let mut job = Job { engine, beside, request, builder, prepared, cli, world };
     let mut borrowed = Borrowed::default();
     let built = job.run(&stock, &mut borrowed).await;
     borrowed.put_away(engine).await;
@@ -109,6 +111,7 @@ pub(super) async fn build(
 /// A build that has to run.
 struct Job<'a> {
     engine: &'a DockerEngine,
+    beside: bool,
     request: BuildRequest,
     builder: Builder,
     prepared: Prepared,
@@ -119,8 +122,8 @@ struct Job<'a> {
 impl Job<'_> {
     /// Supplies the wheels, compiling those that are nowhere, and builds the image.
     async fn run(&mut self, stock: &Stock, borrowed: &mut Borrowed) -> Result<Built, Failure> {
-        let Self { engine, request, cli, world, .. } = self;
-        let bench = Workbench { engine, request, cli, world };
+        let Self { engine, beside, request, cli, world, .. } = self;
+        let bench = Workbench { engine, beside: *beside, request, cli, world };
         let compiled = bench.supply(&self.prepared.plan, stock, borrowed).await?;
         if !compiled.is_empty() {
             self.prepared.take(compiled)?;

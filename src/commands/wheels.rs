@@ -38,6 +38,8 @@ enum House {
 pub(super) struct Workbench<'a> {
     /// The engine.
     pub(super) engine: &'a DockerEngine,
+    /// Whether builds go to a builder beside the engine.
+    pub(super) beside: bool,
     /// The build of the image, from which the compilation's is made.
     pub(super) request: &'a BuildRequest,
     /// For the progress.
@@ -169,6 +171,18 @@ impl Stock {
         Ok(Self { house: Some(house), found })
     }
 
+    /// Refuses a folder where builds go to a builder beside the engine: that one sees no image that the engine holds.
+    pub(super) fn reaches(&self, builder: Option<&str>) -> Result<(), Failure> {
+        match (&self.house, builder) {
+            (Some(House::Folder(_)), Some(builder)) => Err(Failure::said(
+                Fault::Usage,
+                format!("the builder {builder} cannot take wheels from a folder of this machine"),
+            )
+            .hint("name a repository that it reaches: --wheelhouse oci://HOST/REPOSITORY; or build without --builder")),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the images that hold what was found, by the names of the keys.
     pub(super) fn images(&self, plan: &Plan) -> Result<BTreeMap<String, KeptWheel>, Failure> {
         let keys = plan.compiles().filter_map(|(_, compile)| {
@@ -250,6 +264,10 @@ impl Workbench<'_> {
                 Err(failure) => {
                     let why = failure.report;
                     self.world.say(&format!("warning: {key} was compiled and could not be kept: {why}"));
+                    if self.beside {
+                        // The builder cannot take it from the engine, and has the stage in its cache.
+                        continue;
+                    }
                     tag.whole()
                 }
             };
@@ -264,6 +282,8 @@ impl Workbench<'_> {
             context,
             tags: vec![tag.clone()],
             labels: BTreeMap::new(),
+            // The image's own build writes it.
+            cache_to: Vec::new(),
             ..self.request.clone()
         };
         let watcher = Watcher::start("build", tag.whole(), self.cli, self.world);
@@ -304,4 +324,21 @@ fn refused(error: &RegistryError) -> Failure {
     };
     Failure::said(fault, format!("wheelhouse: {error}"))
         .hint("log in (docker login), name another --wheelhouse, or leave it away and compile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_refused_where_builds_go_to_a_builder_beside_the_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let house = Some(House::Folder(Wheelhouse::open(folder.path()).unwrap()));
+        let stock = Stock { house, found: BTreeMap::new() };
+        stock.reaches(None).unwrap();
+        let refused = stock.reaches(Some("far (remote)")).unwrap_err();
+        assert_eq!(refused.fault, Fault::Usage);
+        assert!(refused.report.to_string().contains("far (remote)"), "{}", refused.report);
+        Stock::default().reaches(Some("far (remote)")).unwrap();
+    }
 }
