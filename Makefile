@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WORKBENCH := workbench/workbench.sh
 SMP := target/release/smp-image
 
-.PHONY: help demo test suite live check golden lock bench deny oracle fuzz clean-workbench catalog-drift
+.PHONY: help demo test suite live gpu check golden lock bench deny oracle fuzz clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -23,6 +23,9 @@ live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo build --quiet --example architectures
 	@$(WORKBENCH) up engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
+
+gpu: ## smoke tests and seeded faults on a machine with a GPU; IMAGE=… names an image with PyTorch
+	@tests/gpu/run.sh
 
 check: ## format, lints, licences and advisories, documentation
 	cargo fmt --check

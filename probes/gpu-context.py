@@ -1,54 +1,42 @@
-# Initialises the driver, makes a context on the first GPU and allocates memory there. Input: {}
+# Starts the driver, makes a context on every GPU and allocates memory there; asks the driver and the CUDA runtime for their versions.
+# Input: {}
 
-import ctypes
+cuda, count = start_driver()
 
-NO_DEVICE = 100
+
+def version(code):
+    return "%d.%d" % (code // 1000, code % 1000 // 10)
+
+
+def runtime_version():
+    """Returns the version of the image's CUDA runtime, where there is one of its own (PyTorch's is)."""
+    for name in ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"):
+        try:
+            runtime = load(name)
+        except OSError:
+            continue
+        code = ctypes.c_int()
+        if runtime.cudaRuntimeGetVersion(ctypes.byref(code)) == 0:
+            return code.value
+    return None
+
+
 try:
-    cuda = ctypes.CDLL("libcuda.so.1")
-except OSError as error:
-    no_gpu(str(error))
-
-
-def named(status):
-    text = ctypes.c_char_p()
-    if cuda.cuGetErrorName(status, ctypes.byref(text)) == 0 and text.value:
-        return text.value.decode()
-    return "error %d" % status
-
-
-def check(status, what):
-    if status != 0:
-        cause = {
-            34: "the toolkit's stub of libcuda comes first on the loader's path: take its folder off",
-            803: "the image's cuda-compat is older than the node's driver: take it off the loader's path",
-            804: "the image's cuda-compat does not support this GPU: take it off the loader's path",
-            35: "the node's driver is too old for the image's CUDA",
-        }.get(status, "")
-        failed("%s: %s" % (what, named(status)), cause)
-
-
-status = cuda.cuInit(0)
-# Where no GPU was given, a driver that does not start says nothing about the image.
-if status == NO_DEVICE or (status != 0 and not GPU_EXPECTED):
-    no_gpu("cuInit: %s" % named(status))
-check(status, "cuInit")
-count = ctypes.c_int()
-check(cuda.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
-if count.value == 0:
-    no_gpu("the driver lists no device")
-device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-check(cuda.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
-name = ctypes.create_string_buffer(128)
-check(cuda.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
-major, minor = ctypes.c_int(), ctypes.c_int()
-check(cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device), "cuDeviceGetAttribute")
-check(cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device), "cuDeviceGetAttribute")
-driver = ctypes.c_int()
-check(cuda.cuDriverGetVersion(ctypes.byref(driver)), "cuDriverGetVersion")
-check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device), "cuDevicePrimaryCtxRetain")
-check(cuda.cuCtxSetCurrent(context), "cuCtxSetCurrent")
-check(cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(1 << 20)), "cuMemAlloc")
-check(cuda.cuMemFree_v2(memory), "cuMemFree")
-check(cuda.cuDevicePrimaryCtxRelease_v2(device), "cuDevicePrimaryCtxRelease")
-passed("%d x %s (sm_%d%d), driver for CUDA %d.%d"
-       % (count.value, name.value.decode(), major.value, minor.value, driver.value // 1000, driver.value % 1000 // 10))
+    driver = cuda.number("cuDriverGetVersion")
+    names = []
+    for ordinal in range(count):
+        device, context = cuda.enter(ordinal)
+        memory = cuda.allocate(1 << 20)
+        cuda.cuMemFree_v2(memory)
+        names.append("%s (sm_%d%d)" % ((cuda.name(device),) + cuda.capability(device)))
+        cuda.cuDevicePrimaryCtxRelease_v2(device)
+except Stopped as error:
+    stopped(error)
+said = ", ".join("%d x %s" % (names.count(name), name) for name in sorted(set(names)))
+runtime = runtime_version()
+if runtime is None:
+    passed("%s, driver for CUDA %s" % (said, version(driver)))
+if runtime // 1000 > driver // 1000:
+    failed("%s, driver for CUDA %s, the image's runtime is CUDA %s" % (said, version(driver), version(runtime)),
+           "the node's driver is too old for the image's CUDA: choose an older CUDA, or put cuda-compat into the image")
+passed("%s, driver for CUDA %s, runtime CUDA %s" % (said, version(driver), version(runtime)))

@@ -1,8 +1,9 @@
-# Runs probes inside a container of the image. Reads one line of JSON on standard input:
-#   {"mark": "...", "gpu": bool, "probes": [{"id": 0, "code": "...", "input": {...}, "limit": seconds}]}
+# Runs probes inside a container of the image, or on this machine. Reads one line of JSON on standard input:
+#   {"mark": "...", "gpu": bool, "watch": bool, "probes": [{"id": 0, "code": "...", "input": {...}, "limit": seconds}]}
 # and writes one marked JSON line on standard output for each probe as it ends:
-#   {"id": 0, "took": seconds, "answer": {"status": "passed", "evidence": "..."}} Each probe is a process of its own: when it
-# crashes or hangs, that is its result, and the next one runs. Standard library only, Python 3.8 or newer.
+#   {"id": 0, "took": seconds, "answer": {"status": "passed", "evidence": "..."}}
+# Each probe is a process of its own: when it crashes or hangs, that is its result, and the next one runs. With `watch`, the end of
+# standard input means that nobody wants the answers any more. Standard library only, Python 3.8 or newer.
 
 import json
 import os
@@ -13,6 +14,7 @@ import threading
 import time
 
 KEPT = 16384  # of each output, the end
+running = []  # the probe that runs
 
 
 def drain(stream, kept):
@@ -70,7 +72,8 @@ def run(probe, mark, gpu):
                for pair in ((process.stdout, out), (process.stderr, err))]
     for reader in readers:
         reader.start()
-    given = {"mark": mark, "gpu": gpu, "input": probe["input"]}
+    running[:] = [process]
+    given = {"mark": mark, "gpu": gpu, "input": probe["input"], "limit": probe["limit"]}
     try:
         process.stdin.write(json.dumps(given).encode())
         process.stdin.close()
@@ -87,7 +90,8 @@ def run(probe, mark, gpu):
         reader.join(timeout=5)
     result = marked(out, mark)
     if result is None:
-        result = {"status": "failed", "tail": last_lines(err)}
+        # Of a hang, the stacks that it wrote a moment before.
+        result = {"status": "failed", "tail": last_lines(err, 40 if hung else 8)}
         if hung:
             result["evidence"] = "it did not end within %g s and was killed" % probe["limit"]
         elif process.returncode < 0:
@@ -95,8 +99,17 @@ def run(probe, mark, gpu):
         else:
             result["evidence"] = "it ended with status %d and without an answer" % process.returncode
     elif result.get("status") == "failed":
-        result["tail"] = last_lines(err)
+        result["tail"] = last_lines(err, 12)
     return result
+
+
+def watch():
+    """Ends with whoever asked for the probes, and takes the probe that runs along."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    for process in running:
+        kill(process)
+    os._exit(1)
 
 
 def main():
@@ -104,6 +117,8 @@ def main():
         sys.exit("the image's python3 is %d.%d; probes need 3.8" % sys.version_info[:2])
     # One line, not all: not every connection to an engine can tell a container that its input ended.
     order = json.loads(sys.stdin.buffer.readline())
+    if order.get("watch"):
+        threading.Thread(target=watch, daemon=True).start()
     for probe in order["probes"]:
         start = time.monotonic()
         try:

@@ -20,9 +20,9 @@ pub use builds::{Compile, Minutes};
 pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{
-    ApiRange, Archive, BaseImage, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease, Fact, Gpu,
-    GpuCode, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName, OsSupport,
-    Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
+    ApiRange, Archive, BaseImage, BusBandwidth, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease,
+    Fact, Gpu, GpuCode, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName,
+    OsSupport, Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
     TransformerEngineRelease,
 };
 pub use nccl_log::{LogEvent, LogLine, NcclLog, Symptom, SymptomSeverity};

@@ -7,6 +7,7 @@ mod job;
 mod locking;
 mod own;
 mod push;
+mod smoke;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use job::{Job, JobKind, RendezvousArg};
 pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
 pub use own::{Completions, Doctor, Man, New};
 pub use push::{Push, PushArgs};
+pub use smoke::{GpuArg, Smoke, SmokeArgs, TierArg};
 
 use crate::oci::{Arch, Dialect, Profile};
 use crate::recipe::Component;
@@ -81,7 +83,7 @@ pub enum Verb {
     Build(Build),
     /// Look inside an image, without a GPU
     Check(Check),
-    /// Run the probes in a container of an image or on a cluster, or judge the log of a job
+    /// Run the probes in a container of an image, on this machine or on a cluster, or judge the log of a job
     Smoke(Box<Smoke>),
     /// Write the manifest of a training job, right for the instances
     Job(Job),
@@ -241,52 +243,6 @@ pub struct AgainstArgs {
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
-}
-
-/// GPUs for the probes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GpuArg {
-    /// All GPUs if the engine offers any, else none.
-    Auto,
-    /// None.
-    None,
-    /// All, through the NVIDIA container runtime.
-    Nvidia,
-    /// All, through the Container Device Interface.
-    Cdi,
-}
-
-/// How to smoke-test.
-#[derive(Debug, Clone, Args)]
-pub struct SmokeArgs {
-    /// GPUs for the probes.
-    #[arg(long, value_enum, default_value_t = GpuArg::Auto)]
-    pub gpu: GpuArg,
-}
-
-/// `smp-image smoke`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  smp-image smoke smp-image/quickstart --recipe quickstart\n  smp-image smoke IMAGE --gpu cdi\n  \
-                  smp-image smoke registry.example/team/smpv2@sha256:DIGEST --on kubernetes --instances ml.p5.48xlarge --nodes 2\n  \
-                  smp-image smoke --grade-log job.log --instances ml.p5.48xlarge"
-)]
-pub struct Smoke {
-    /// A name or ID of an image in the engine; with --on kubernetes a reference that the cluster can pull.
-    #[arg(value_name = "IMAGE", required_unless_present = "grade_log")]
-    pub image: Option<String>,
-    /// Against what.
-    #[command(flatten)]
-    pub against: AgainstArgs,
-    /// How.
-    #[command(flatten)]
-    pub smoke: SmokeArgs,
-    /// On a cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Judge this log of a job that ran with `NCCL_DEBUG=INFO`, and run nothing; `-` is standard input. May be repeated.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "recipe", "on"])]
-    pub grade_log: Vec<PathBuf>,
 }
 
 /// `smp-image release`

@@ -105,6 +105,19 @@ pub struct EngineInfo {
     /// The builder beside it, where builds go to one; platforms and BuildKit are then the builder's.
     #[serde(default)]
     pub builder: Option<String>,
+    /// How it can give GPUs to containers.
+    pub gpus: GpuOffer,
+}
+
+/// How an engine can give GPUs to containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct GpuOffer {
+    /// Whether the NVIDIA container runtime is one of its runtimes.
+    pub nvidia_runtime: bool,
+    /// Folders in which it looks for specifications of the Container Device Interface; none where it has that switched off.
+    pub cdi_spec_dirs: Vec<String>,
+    /// Devices that it found in them, such as `nvidia.com/gpu=all`; engines before 28.3 do not tell.
+    pub cdi_devices: Vec<String>,
 }
 
 /// How an engine keeps images.
@@ -250,7 +263,7 @@ pub struct RunRequest {
     pub gpus: Gpus,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: u64,
-    /// Devices of the host to pass through, such as `/dev/infiniband/uverbs0`.
+    /// Devices of the host to pass through, such as `/dev/infiniband/uverbs0`; with any, memory may be locked without limit.
     pub devices: Vec<String>,
     /// After this long the container is killed and the run is an error.
     pub limit: Duration,

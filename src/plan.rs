@@ -9,6 +9,7 @@ mod image;
 mod options;
 mod pinned;
 mod policy;
+mod probes;
 mod python;
 mod stage;
 mod steps;
@@ -63,7 +64,7 @@ pub struct Plan {
     pub compile: Vec<Compilation>,
     /// What the image must hold.
     pub expectations: Vec<Expectation>,
-    /// The smoke tests, those that need no GPU first.
+    /// The smoke tests, by what they need.
     pub probes: Vec<Probe>,
     /// What a person should know and may ignore; each a sentence.
     pub warnings: Vec<String>,
@@ -93,7 +94,7 @@ impl Plan {
             downloads: estimate::downloads(lock),
             compile: estimate::compilations(lock, catalog, options),
             expectations: expect::expectations(lock, catalog),
-            probes: expect::probes(lock, catalog),
+            probes: probes::probes(lock, catalog, &target),
             target,
             stages,
             warnings,
@@ -123,7 +124,7 @@ pub struct Expectation {
     pub libraries: Vec<String>,
 }
 
-/// A smoke test that runs inside a container of the image. Its code is `probes/<name>.py`.
+/// A smoke test of an image. Its code is `probes/<name>.py`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Probe {
     /// Its name, such as `nccl-version`.
@@ -146,10 +147,71 @@ pub enum ProbeName {
     Libraries,
     /// Asks NCCL for its version through ctypes: input `{"version": "2.23.4"}`.
     NcclVersion,
+    /// Looks which libraries a process that trains holds: input `{"modules": ["torch"], "versions": {"nccl": "2.23.4"}}`.
+    Loaded,
     /// Lists libfabric's providers with `fi_info -l`: input `{"provider": "efa"}`.
     FabricProvider,
-    /// Initialises the driver and makes a context: input `{}`.
+    /// Initialises the driver and makes a context on every GPU: input `{}`.
     GpuContext,
+    /// Lets the driver compile a kernel and compares every number: input `{}`.
+    GpuKernel,
+    /// Measures memory and matrix product against the data sheet: input `{"sheets": [...], "fraction": 0.6}`.
+    GpuSpeed,
+    /// Trains a small network with PyTorch: input `{"expected": true}`.
+    TorchTrain,
+    /// A layer of Transformer Engine in bf16, forwards and backwards: input `{"expected": true}`.
+    TransformerEngine,
+    /// The same in FP8: input `{"fp8": true, "expected": true}`.
+    TransformerEngineFp8,
+    /// flash-attn against PyTorch's attention: input `{"expected": true}`.
+    FlashAttention,
     /// Runs an all-reduce on one rank: input `{}`.
     NcclOneRank,
+    /// Copies between each pair of GPUs: input `{}`.
+    GpuPeers,
+    /// NCCL over all GPUs of the node: input `{"known": [...]}`.
+    NcclCollectives,
+    /// NCCL over several nodes, with proof of EFA: input `{"fabric": "efa", "direct": true}`.
+    NcclNetwork,
+}
+
+impl ProbeName {
+    /// Returns its name as reports and the command line write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imports => "imports",
+            Self::Libraries => "libraries",
+            Self::NcclVersion => "nccl-version",
+            Self::Loaded => "loaded",
+            Self::FabricProvider => "fabric-provider",
+            Self::GpuContext => "gpu-context",
+            Self::GpuKernel => "gpu-kernel",
+            Self::GpuSpeed => "gpu-speed",
+            Self::TorchTrain => "torch-train",
+            Self::TransformerEngine => "transformer-engine",
+            Self::TransformerEngineFp8 => "transformer-engine-fp8",
+            Self::FlashAttention => "flash-attention",
+            Self::NcclOneRank => "nccl-one-rank",
+            Self::GpuPeers => "gpu-peers",
+            Self::NcclCollectives => "nccl-collectives",
+            Self::NcclNetwork => "nccl-network",
+        }
+    }
+
+    /// Returns what it needs: 1 no GPU, 2 one GPU, 3 several GPUs, 4 several nodes.
+    pub fn tier(self) -> u8 {
+        match self {
+            Self::Imports | Self::Libraries | Self::NcclVersion | Self::Loaded | Self::FabricProvider => 1,
+            Self::GpuContext
+            | Self::GpuKernel
+            | Self::GpuSpeed
+            | Self::TorchTrain
+            | Self::TransformerEngine
+            | Self::TransformerEngineFp8
+            | Self::FlashAttention
+            | Self::NcclOneRank => 2,
+            Self::GpuPeers | Self::NcclCollectives => 3,
+            Self::NcclNetwork => 4,
+        }
+    }
 }

@@ -4,6 +4,7 @@ pub mod builtin;
 mod check;
 mod component;
 mod values;
+mod version;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ pub use check::{Check, Silence};
 pub use component::{Component, UnknownComponent};
 pub use values::{
     AptPackage, ArtefactUrl, BadValue, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name,
-    Repository, Requirement, Version, VersionRange, package_name,
+    Repository, Requirement, package_name,
 };
+pub use version::{Version, VersionRange};
 
 use crate::oci::{Digest, Reference};
 

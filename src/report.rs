@@ -41,8 +41,12 @@ pub struct Report {
     /// Facts of the user's that were used, and what they override.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog: Option<Own>,
-    /// The image.
-    pub image: Subject,
+    /// The image, where the report is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Subject>,
+    /// The machine that was tested itself, without an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// The build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Building>,
@@ -58,6 +62,15 @@ pub struct Report {
     /// The push.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Receipt>,
+}
+
+/// A machine that was tested itself: a GPU host, a pod, a terminal of Code Editor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// The Python that ran the probes.
+    pub python: String,
 }
 
 /// How an image came to be.

@@ -1,7 +1,7 @@
-//! Smoke tests: probes that run inside a container of the finished image, and what came of them.
+//! Smoke tests: probes that run inside a container of the finished image or on this machine, and what came of them.
 //!
-//! One container runs `probes/runner.py`, which gets every probe's code on standard input and runs each as a process of its own,
-//! so that a crash or a hang is that probe's outcome and no other's. Nothing is installed into the image or mounted.
+//! `probes/runner.py` gets every probe's code on standard input and runs each as a process of its own, so that a crash or a hang is
+//! that probe's outcome and no other's. Nothing is installed into the image or mounted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +12,16 @@ use crate::engine::{Engine, EngineError, Gpus, RunRequest, RunResult};
 use crate::oci::Platform;
 use crate::plan::{Probe, ProbeName};
 
+mod here;
+mod order;
 pub mod pod;
 #[cfg(test)]
 mod tests;
 
-/// Stands before every result in the output; libraries chatter on standard output, none with a record separator.
-const MARK: &str = "\u{1e}smp-image-probe:";
-const RUNNER: &str = include_str!("../probes/runner.py");
-const ANSWER: &str = include_str!("../probes/answer.py");
+pub use here::{HereError, run_here};
+
+use order::{MARK, RUNNER, order};
+
 /// Time for the container and the runner themselves, and for killing each probe that hangs.
 const MARGIN: Duration = Duration::from_mins(1);
 const MARGIN_EACH: Duration = Duration::from_secs(6);
@@ -31,6 +33,8 @@ pub struct Options {
     pub network: String,
     /// GPUs of the host. With any, a GPU that cannot be reached is a failure and not a skip.
     pub gpus: Gpus,
+    /// Whether a GPU that cannot be reached is a failure although nothing need be done to give any.
+    pub gpu_promised: bool,
     /// Devices of the host, such as `/dev/infiniband/uverbs0`.
     pub devices: Vec<String>,
     /// Environment variables on top of the image's own.
@@ -46,6 +50,7 @@ impl Default for Options {
         Self {
             network: "none".to_owned(),
             gpus: Gpus::None,
+            gpu_promised: false,
             devices: Vec::new(),
             env: BTreeMap::new(),
             shm_size: 1 << 30,
@@ -73,6 +78,9 @@ pub enum Answer {
     Passed {
         /// What was seen, such as `NCCL 2.32.3 from /opt/…/libnccl.so.2`.
         evidence: String,
+        /// What a person should look at nevertheless, such as a GPU that is slower than its data sheet.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// It does not.
     Failed {
@@ -98,7 +106,7 @@ pub enum Answer {
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Passed { evidence } => write!(f, "passed: {evidence}"),
+            Self::Passed { evidence, .. } => write!(f, "passed: {evidence}"),
             Self::Failed { evidence, .. } => write!(f, "failed: {evidence}"),
             Self::Skipped { reason, .. } => write!(f, "skipped: {reason}"),
         }
@@ -109,38 +117,6 @@ impl Answer {
     fn failed(evidence: impl Into<String>, cause: impl Into<String>, tail: Vec<String>) -> Self {
         Self::Failed { evidence: evidence.into(), cause: cause.into(), tail }
     }
-}
-
-impl Probe {
-    /// Returns the Python code of the probe.
-    fn code(&self) -> String {
-        let own = match self.name {
-            ProbeName::Imports => include_str!("../probes/imports.py"),
-            ProbeName::Libraries => include_str!("../probes/libraries.py"),
-            ProbeName::NcclVersion => include_str!("../probes/nccl-version.py"),
-            ProbeName::FabricProvider => include_str!("../probes/fabric-provider.py"),
-            ProbeName::GpuContext => include_str!("../probes/gpu-context.py"),
-            ProbeName::NcclOneRank => include_str!("../probes/nccl-one-rank.py"),
-        };
-        format!("{ANSWER}\n{own}")
-    }
-}
-
-/// What the runner reads.
-#[derive(Serialize)]
-struct Order<'a> {
-    mark: &'a str,
-    gpu: bool,
-    probes: Vec<OrderedProbe<'a>>,
-}
-
-#[derive(Serialize)]
-struct OrderedProbe<'a> {
-    /// The place in the order: two probes may have one name (imports with and without the driver).
-    id: usize,
-    code: String,
-    input: &'a serde_json::Value,
-    limit: f64,
 }
 
 /// What the runner writes for each probe.
@@ -172,31 +148,25 @@ pub async fn run(
 }
 
 fn request(image: &str, platform: Platform, probes: &[Probe], options: &Options) -> RunRequest {
-    let count = u32::try_from(probes.len()).unwrap_or(u32::MAX);
-    let ordered = |(id, probe)| ordered_probe(id, probe, options.limit);
-    let order = Order {
-        mark: MARK,
-        gpu: options.gpus != Gpus::None,
-        probes: probes.iter().enumerate().map(ordered).collect(),
-    };
     RunRequest {
         image: image.to_owned(),
         platform,
         // Found on the image's own PATH, where a virtual environment comes first.
         command: ["python3", "-c", RUNNER].map(str::to_owned).to_vec(),
         env: options.env.clone(),
-        // The order is made of texts and numbers: it always has a JSON form.
-        stdin: serde_json::to_vec(&order).unwrap_or_default(),
+        stdin: order(probes, options, false),
         network: options.network.clone(),
         gpus: options.gpus.clone(),
         shm_size: options.shm_size,
         devices: options.devices.clone(),
-        limit: MARGIN.saturating_add((options.limit.saturating_add(MARGIN_EACH)).saturating_mul(count)),
+        limit: whole_limit(probes, options),
     }
 }
 
-fn ordered_probe(id: usize, probe: &Probe, limit: Duration) -> OrderedProbe<'_> {
-    OrderedProbe { id, code: probe.code(), input: &probe.input, limit: limit.as_secs_f64() }
+/// Returns how long all of `probes` may take together, each of them killed at its limit.
+fn whole_limit(probes: &[Probe], options: &Options) -> Duration {
+    let count = u32::try_from(probes.len()).unwrap_or(u32::MAX);
+    MARGIN.saturating_add(options.limit.saturating_add(MARGIN_EACH).saturating_mul(count))
 }
 
 /// Reads the runner's output; a probe without an answer has failed.
@@ -226,7 +196,7 @@ fn unanswered(result: &RunResult) -> Answer {
         139 => "Python itself crashed",
         _ => "",
     };
-    let evidence = format!("the container ended with status {} before this probe answered", result.status);
+    let evidence = format!("the runner ended with status {} before this probe answered", result.status);
     Answer::failed(evidence, cause, tail)
 }
 

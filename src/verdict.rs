@@ -6,7 +6,8 @@
 //! - a finding of severity unknown: unknown is not OK. There are two ways out, both recorded in the release. A smoke test that
 //!   passed and asks the very same question settles it (NCCL telling its own version). Or a person accepts the component by
 //!   name ([`Policy::accept_unknown`]), as with an AWS base image whose parts leave no record;
-//! - a probe that failed, that was planned and has no outcome, or that was skipped for another reason than `no GPU`;
+//! - a probe that failed, that was planned and has no outcome, or that was skipped for another reason than that this machine
+//!   cannot ask ([`BEYOND_THIS_MACHINE`]);
 //! - an inspection of another image, or for another platform, than the one to be released.
 //!
 //! A GPU probe that was skipped for want of a GPU does not refuse: build machines have none. The release carries it, and the
@@ -25,8 +26,8 @@ use crate::smoke::{Answer, Outcome};
 #[cfg(test)]
 mod tests;
 
-/// The reason with which probes skip where there is no GPU.
-pub const NO_GPU: &str = "no GPU";
+/// The reasons with which probes skip what this machine cannot ask: they say nothing about the image.
+pub const BEYOND_THIS_MACHINE: &[&str] = &["no GPU", "one GPU", "one node", "below sm_89", "below sm_80"];
 
 /// The image that is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -67,7 +68,8 @@ pub struct Release {
     findings: BTreeMap<Severity, usize>,
     /// How many probes passed.
     passed: usize,
-    skipped: Vec<ProbeName>,
+    /// Which probes this machine could not ask, by the reason.
+    skipped: BTreeMap<String, Vec<ProbeName>>,
     accepted: BTreeSet<Component>,
     settled: BTreeSet<Component>,
 }
@@ -116,7 +118,7 @@ impl Verdict {
             evidence: evidence.digest(),
             findings: BTreeMap::new(),
             passed: 0,
-            skipped: Vec::new(),
+            skipped: BTreeMap::new(),
             accepted: BTreeSet::new(),
             settled: BTreeSet::new(),
             subject,
@@ -204,15 +206,15 @@ impl Release {
     fn count(&mut self, evidence: &Evidence<'_>) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for (at, probe) in evidence.probes.iter().enumerate() {
-            let name = name_of(probe.name);
+            let name = probe.name.name();
             let outcome = evidence.outcomes.get(at).filter(|outcome| outcome.probe == probe.name);
             let (what, remedy) = match outcome.map(|outcome| &outcome.answer) {
                 Some(Answer::Passed { .. }) => {
                     self.passed += 1;
                     continue;
                 }
-                Some(Answer::Skipped { reason, .. }) if reason == NO_GPU => {
-                    self.skipped.push(probe.name);
+                Some(Answer::Skipped { reason, .. }) if BEYOND_THIS_MACHINE.contains(&reason.as_str()) => {
+                    self.skipped.entry(reason.clone()).or_default().push(probe.name);
                     continue;
                 }
                 Some(Answer::Skipped { reason, .. }) => {
@@ -248,9 +250,9 @@ impl Release {
     /// Returns what must be known of the release although it passed, one sentence each; empty where nothing was left open.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.skipped.is_empty() {
-            let names: Vec<&str> = self.skipped.iter().map(|&probe| name_of(probe)).collect();
-            notes.push(format!("GPU probes skipped: {NO_GPU} ({})", names.join(", ")));
+        for (reason, probes) in &self.skipped {
+            let names: Vec<&str> = probes.iter().map(|probe| probe.name()).collect();
+            notes.push(format!("GPU probes skipped: {reason} ({})", names.join(", ")));
         }
         let join = |components: &BTreeSet<Component>| {
             components.iter().map(|component| component.name()).collect::<Vec<_>>().join(", ")
@@ -275,16 +277,4 @@ fn is_settled(component: Component, evidence: &Evidence<'_>) -> bool {
     evidence.probes.iter().zip(evidence.outcomes).any(|(probe, outcome)| {
         asked(probe) && outcome.probe == probe.name && matches!(outcome.answer, Answer::Passed { .. })
     })
-}
-
-/// Returns the name of a probe as reports write it.
-pub fn name_of(probe: ProbeName) -> &'static str {
-    match probe {
-        ProbeName::Imports => "imports",
-        ProbeName::Libraries => "libraries",
-        ProbeName::NcclVersion => "nccl-version",
-        ProbeName::FabricProvider => "fabric-provider",
-        ProbeName::GpuContext => "gpu-context",
-        ProbeName::NcclOneRank => "nccl-one-rank",
-    }
 }

@@ -215,6 +215,12 @@ impl Check<'_> {
     /// Refuses a component that needs itself, and needs that lead in a circle to where they began and forbid it.
     fn no_circle(&mut self) -> Result<(), CatalogError> {
         for row in &self.catalog.constraints {
+            if row.when.len() != 1 {
+                let message = format!("`when` names {} components", row.when.len());
+                return Err(self.error("constraint", row, message).with_help(
+                    "name one: a need that counts only where several come together is written for the one that has it",
+                ));
+            }
             if let Some(itself) = row.when.keys().find(|component| row.needs.contains_key(component)) {
                 let message = format!("{itself} needs itself");
                 return Err(self.error("constraint", row, message).with_help(

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::facts::{
-    Archive, BaseImage, Constraint, CudaDriver, EfaFlag, EfaRelease, Fact, Gpu, GpuCode, InstalledPath,
-    Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi, Precision,
-    PytorchRelease, Release, SmpRegistry, SmpRelease, TransformerEngineRelease,
+    Archive, BaseImage, BusBandwidth, Constraint, CudaDriver, EfaFlag, EfaRelease, Fact, Gpu, GpuCode,
+    InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi,
+    Precision, PytorchRelease, Release, SmpRegistry, SmpRelease, TransformerEngineRelease,
 };
 use crate::recipe::{Component, Version, VersionRange};
 
@@ -162,6 +162,14 @@ impl Row for Instance {
 
 impl Row for Gpu {
     common!(|row| row.name.clone());
+
+    fn about(&self) -> Vec<Component> {
+        Vec::new()
+    }
+}
+
+impl Row for BusBandwidth {
+    common!(|row| format!("{} x {}", row.gpus, row.gpu));
 
     fn about(&self) -> Vec<Component> {
         Vec::new()

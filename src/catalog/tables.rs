@@ -8,9 +8,9 @@ use toml::Spanned;
 use super::apt::Apt;
 use super::builds::Compile;
 use super::facts::{
-    Archive, BaseImage, Constraint, CudaDriver, EfaFlag, EfaRelease, Gpu, GpuCode, InstalledPath, Instance,
-    InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi, Precision, PytorchRelease,
-    Release, SmpRegistry, SmpRelease, TransformerEngineRelease,
+    Archive, BaseImage, BusBandwidth, Constraint, CudaDriver, EfaFlag, EfaRelease, Gpu, GpuCode,
+    InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi,
+    Precision, PytorchRelease, Release, SmpRegistry, SmpRelease, TransformerEngineRelease,
 };
 use super::merge::{Merge, Named};
 use super::overlay::Own;
@@ -123,6 +123,8 @@ tables! {
     instances: BTreeMap<String, Instance>, Instance, "instance", "SageMaker instance types";
     /// Data-sheet figures of GPUs.
     gpus: Vec<Gpu>, Gpu, "gpu", "data-sheet figures of GPUs";
+    /// What NCCL reaches inside one node.
+    buses: Vec<BusBandwidth>, BusBandwidth, "bus-bandwidth", "what an all-reduce reaches inside one node";
     /// Images of nodes, as the file has them: newest series first.
     node_images: Vec<NodeImage>, NodeImage, "node-image", "images of HyperPod nodes: driver, CUDA, EFA, Kubernetes";
     /// What instances ask of components.

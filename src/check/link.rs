@@ -108,7 +108,7 @@ struct Walk<'a, 'c> {
     siblings: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     seen: BTreeSet<String>,
     /// Whether everything that is missing counts. Of other extensions some are rightly left without: torchaudio has one for each
-    /// version of FFmpeg. There only torch itself counts.
+    /// version of `FFmpeg`. There only torch itself counts.
     strict: bool,
     closure: &'c mut Closure,
 }
@@ -159,8 +159,8 @@ impl Walk<'_, '_> {
         let inherits = |path: &&String| {
             self.asker(path).and_then(|asker| asker.dynamic).is_some_and(|dynamic| dynamic.runpath.is_none())
         };
-        let above = chain.iter().rev().skip(1).filter(inherits);
-        let inherited = above.filter_map(|path| self.loader.find(self.asker(path), name)).next();
+        let mut above = chain.iter().rev().skip(1).filter(inherits);
+        let inherited = above.find_map(|path| self.loader.find(self.asker(path), name));
         let first = chain.first()?;
         // A plugin of NCCL is loaded into a process of Python too.
         let sites = [site(last), site(first)];
@@ -220,7 +220,7 @@ fn torch_symbols(image: &Image, closure: &mut Closure) {
         }
         let absent =
             wanted.undefined.iter().filter(|name| !providers.iter().any(|symbols| symbols.defines(name)));
-        let absent: Vec<String> = absent.map(|name| name.to_string()).collect();
+        let absent: Vec<String> = absent.map(ToString::to_string).collect();
         if !absent.is_empty() {
             closure.symbols.insert(path.to_owned(), absent);
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::engine::{EngineInfo, FakeEngine, Store};
+use crate::engine::{EngineInfo, FakeEngine, GpuOffer, Store};
 use crate::lock::Origin;
 use crate::plan::Expectation;
 use crate::recipe::Component;
@@ -334,6 +334,7 @@ async fn exported(archive: Result<Vec<u8>, EngineError>) -> Result<Inspection, C
         processors: 2,
         studio: false,
         builder: None,
+        gpus: GpuOffer::default(),
     };
     image(&FakeEngine::new(info).will_export(archive), "a:1", target(&expectations())).await
 }

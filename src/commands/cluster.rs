@@ -13,14 +13,12 @@ use crate::commands::World;
 use crate::error::{Failure, Fault};
 use crate::job::{Kind, ObjectName, Order, Rendezvous};
 use crate::oci::{Digest, Platform, Reference};
-use crate::plan::Probe;
+use crate::plan::{Probe, ProbeName};
 use crate::report::plain;
 use crate::smoke::pod::{self, Ending};
 use crate::smoke::{Answer, Outcome};
-use crate::verdict::{Subject, name_of};
+use crate::verdict::Subject;
 
-/// The probe of the network between nodes.
-const NETWORK: &str = "nccl-network";
 /// How long each probe may run.
 const LIMIT: Duration = Duration::from_mins(5);
 
@@ -107,7 +105,7 @@ struct Tier {
 /// Returns the tiers: what one node can tell first, for it is the sooner there; then the network between nodes.
 fn tiers(probes: &[Probe], nodes: u32, instance: &Instance) -> Vec<Tier> {
     let (network, alone): (Vec<Probe>, Vec<Probe>) =
-        probes.iter().cloned().partition(|probe| name_of(probe.name) == NETWORK);
+        probes.iter().cloned().partition(|probe| probe.name == ProbeName::NcclNetwork);
     let direct = matches!(instance.rdma, Rdma::Read | Rdma::ReadWrite);
     let fabric = (instance.efa > 0).then_some("efa");
     let of_instance = |probe: Probe| Probe {

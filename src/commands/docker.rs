@@ -10,6 +10,9 @@ use crate::engine::{
 use crate::error::{Failure, Fault};
 use crate::oci::Platform;
 
+/// The kind of NVIDIA's GPUs in the Container Device Interface.
+const CDI_KIND: &str = "nvidia.com/gpu";
+
 /// Where a machine keeps the certificates that it trusts, most Linux distributions and macOS.
 const SYSTEM_BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
@@ -72,16 +75,70 @@ pub(super) async fn image(
     Ok(image)
 }
 
-/// Returns the GPUs that probes get: those that were asked for, or those that this engine's machine seems to have.
-pub(super) fn gpus(asked: GpuArg, world: &World) -> Gpus {
+/// Returns the GPUs that probes get: those that were asked for, or what the engine offers and its machine seems to have.
+pub(super) async fn gpus(asked: GpuArg, engine: &DockerEngine, world: &World) -> Result<Gpus, Failure> {
     let all_through_cdi = || Gpus::Cdi(vec!["nvidia.com/gpu=all".to_owned()]);
     match asked {
-        GpuArg::Nvidia => Gpus::NvidiaRuntime,
-        GpuArg::Cdi => all_through_cdi(),
-        GpuArg::Auto if world.path("/etc/cdi/nvidia.yaml").exists() => all_through_cdi(),
-        GpuArg::Auto if world.path("/dev/nvidiactl").exists() => Gpus::NvidiaRuntime,
-        GpuArg::Auto | GpuArg::None => Gpus::None,
+        GpuArg::Nvidia => return Ok(Gpus::NvidiaRuntime),
+        GpuArg::Cdi => return Ok(all_through_cdi()),
+        GpuArg::None => return Ok(Gpus::None),
+        GpuArg::Auto => {}
     }
+    let info = engine.info().await?;
+    let offer = &info.gpus;
+    if offer.cdi_devices.iter().any(|device| device.starts_with(CDI_KIND)) {
+        return Ok(all_through_cdi());
+    }
+    if !is_local(&info.endpoint) {
+        return Ok(if offer.nvidia_runtime { Gpus::NvidiaRuntime } else { Gpus::None });
+    }
+    // An engine that does not list the devices of the interface uses the files of its folders nevertheless.
+    let folders = offer.cdi_spec_dirs.iter().map(|folder| world.path(folder));
+    if folders.flat_map(|folder| specifications(&folder)).any(|text| text.contains(CDI_KIND)) {
+        return Ok(all_through_cdi());
+    }
+    // The runtime is installed on machines without a GPU too.
+    Ok(if world.path("/dev/nvidiactl").exists() { Gpus::NvidiaRuntime } else { Gpus::None })
+}
+
+/// Returns the RDMA devices that a container with GPUs gets: all of an engine's machine, where that is this one.
+pub(super) async fn rdma_devices(
+    gpus: &Gpus,
+    engine: &DockerEngine,
+    world: &World,
+) -> Result<Vec<String>, Failure> {
+    if *gpus == Gpus::None || !is_local(&engine.info().await?.endpoint) {
+        return Ok(Vec::new());
+    }
+    let Ok(entries) = world.path("/dev/infiniband").read_dir() else { return Ok(Vec::new()) };
+    let mut devices: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.path().into_os_string().into_string().ok())
+        .filter(|path| path.contains("/uverbs") || path.ends_with("/rdma_cm"))
+        .collect();
+    devices.sort();
+    Ok(devices)
+}
+
+/// Returns whether an engine's files and devices are those of this machine.
+fn is_local(endpoint: &str) -> bool {
+    endpoint.starts_with("unix://")
+}
+
+/// Returns the texts of the specifications of the Container Device Interface in a folder.
+fn specifications(folder: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let is_spec = path.extension().is_some_and(|kind| kind == "yaml" || kind == "json");
+            is_spec.then(|| text(&path).ok()).flatten()
+        })
+        .collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "commands read the machine's configuration, here")]
+fn text(path: &std::path::Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
 }
 
 /// Returns the certificates that downloads in the build trust: those that were named, else those of this machine, where a company's

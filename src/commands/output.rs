@@ -3,17 +3,27 @@
 use crate::cli::{Cli, Format};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::report::{self, Report, ReportError};
+use crate::report::{self, Machine, Report, ReportError};
 use crate::verdict::Subject;
 
 /// Returns a report about `image` that says nothing yet.
 pub(super) fn about(image: Subject) -> Report {
+    Report { image: Some(image), ..empty() }
+}
+
+/// Returns a report about a machine that says nothing yet.
+pub(super) fn about_machine(machine: Machine) -> Report {
+    Report { machine: Some(machine), ..empty() }
+}
+
+fn empty() -> Report {
     Report {
         format: report::FORMAT,
         tool: concat!("smp-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: None,
         catalog: None,
-        image,
+        image: None,
+        machine: None,
         build: None,
         inspection: None,
         probes: None,

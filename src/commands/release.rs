@@ -28,8 +28,8 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
     world.say("looking into the layers and running the probes");
     let inspection = check::image(&engine, &name, target).await?;
     let studio = verb.build.engine.studio || engine.is_studio().await?;
-    let place = smoke::Place { gpu: verb.smoke.gpu, studio };
-    let outcomes = smoke::probe(&engine, &name, platform, &plan.probes, place, world).await?;
+    let place = smoke::Place { arguments: &verb.smoke, studio };
+    let outcomes = smoke::in_container(&engine, &name, platform, &plan.probes, &place, world).await?;
     let evidence = Evidence { inspection: &inspection, probes: &plan.probes, outcomes: &outcomes };
     let verdict = Verdict::judge(image.subject(), &evidence, &policy(verb));
     let mut report = image.report();

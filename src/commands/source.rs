@@ -119,13 +119,14 @@ async fn registry(
     let reference = Options { mirrors: workshop::mirrors(source)?, ..Options::default() }.mirrored(&named);
     let login = Credentials::from_docker(&world.environment())?.login(reference.registry()).await?;
     let door = Distribution::new(Limits::default(), None);
-    let image = door.image_for(&reference, target.platform, login.as_ref()).await.map_err(unread)?;
+    let image =
+        door.image_for(&reference, target.platform, login.as_ref()).await.map_err(|error| unread(&error))?;
     let runtime = tokio::runtime::Handle::current();
     let remote = Remote { door, reference, login, runtime };
     blocking(move || check::inspect_blobs(image.image.bytes, &remote, &target)).await
 }
 
-fn unread(error: RegistryError) -> Failure {
+fn unread(error: &RegistryError) -> Failure {
     let fault = if error.is_authorisation() { Fault::Unauthorised } else { Fault::Machine };
     let failure = Failure::said(fault, format!("the image could not be looked into: {error}"));
     error.hints().into_iter().fold(failure, Failure::hint)

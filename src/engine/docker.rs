@@ -15,8 +15,8 @@ use super::endpoint::Endpoint;
 use super::http::{refused, within};
 use super::transport::{Transport, chain};
 use super::{
-    BuildRequest, Builder, Built, Dialect, Engine, EngineError, EngineInfo, Events, ImageInfo, Login, Pushed,
-    RunRequest, RunResult, Store,
+    BuildRequest, Builder, Built, Dialect, Engine, EngineError, EngineInfo, Events, GpuOffer, ImageInfo,
+    Login, Pushed, RunRequest, RunResult, Store,
 };
 use crate::oci::{Platform, Reference};
 
@@ -263,6 +263,16 @@ impl Engine for DockerEngine {
             processors: number(info.ncpu),
             studio,
             builder: beside.map(Builder::shown),
+            gpus: GpuOffer {
+                nvidia_runtime: info.runtimes.is_some_and(|runtimes| runtimes.contains_key("nvidia")),
+                cdi_spec_dirs: info.cdi_spec_dirs.unwrap_or_default(),
+                cdi_devices: info
+                    .discovered_devices
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|device| device.id)
+                    .collect(),
+            },
         })
     }
 

@@ -201,7 +201,7 @@ impl Engine for FakeEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Store;
+    use crate::engine::{GpuOffer, Store};
     use crate::oci::{Arch, Digest, Platform};
 
     fn fake() -> FakeEngine {
@@ -218,6 +218,7 @@ mod tests {
             processors: 1,
             studio: false,
             builder: None,
+            gpus: GpuOffer::default(),
         })
     }
 

@@ -9,11 +9,12 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 use super::{Report, ReportError};
 use crate::check::{Finding, Inspection, RULES, Rule, Severity};
 use crate::smoke::{Answer, Outcome};
-use crate::verdict::name_of;
 
 /// Returns `report` as JUnit XML.
 pub fn render(report: &Report) -> Result<String, ReportError> {
-    let mut junit = Junit::new(format!("{} {}", report.tool, report.image.reference));
+    let image = report.image.as_ref().map(|image| image.reference.as_str());
+    let about = image.or(report.machine.as_ref().map(|machine| machine.host.as_str())).unwrap_or_default();
+    let mut junit = Junit::new(format!("{} {about}", report.tool));
     if let Some(inspection) = &report.inspection {
         junit.add_test_suite(check(inspection));
     }
@@ -73,12 +74,13 @@ fn rule_case(rule: &Rule, name: &str, found: &[&Finding]) -> TestCase {
 fn smoke(outcomes: &[Outcome]) -> TestSuite {
     let mut suite = TestSuite::new("smoke");
     for outcome in outcomes {
-        let mut case = TestCase::new(name_of(outcome.probe), TestCaseStatus::success());
+        let mut case = TestCase::new(outcome.probe.name(), TestCaseStatus::success());
         case.set_classname("smoke");
         case.set_time(Duration::try_from_secs_f64(outcome.took).unwrap_or_default());
         match &outcome.answer {
-            Answer::Passed { evidence } => {
-                case.set_system_out(evidence.as_str());
+            Answer::Passed { evidence, warnings } => {
+                let warnings = warnings.iter().map(|warning| format!("\nwarning: {warning}"));
+                case.set_system_out(warnings.fold(evidence.clone(), |said, warning| said + &warning));
             }
             Answer::Failed { evidence, cause, tail } => {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

@@ -19,18 +19,23 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         "version": "2.1.0",
         "runs": [{
             "tool": { "driver": { "name": name, "version": version, "rules": rules() } },
-            "automationDetails": { "id": format!("check/{}", report.image.reference) },
+            "automationDetails": { "id": format!("check/{}", name_of(report)) },
             "invocations": [{ "executionSuccessful": true }],
             "columnKind": "unicodeCodePoints",
             "properties": {
-                "image": report.image.reference,
-                "id": report.image.id,
+                "image": name_of(report),
+                "id": report.image.as_ref().map(|image| image.id),
                 "instances": report.inspection.as_ref().map(|inspection| &inspection.instances),
             },
             "results": results,
         }],
     });
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// Returns the name of the image that was looked into; every report in this form has one.
+fn name_of(report: &Report) -> &str {
+    report.image.as_ref().map_or("", |image| image.reference.as_str())
 }
 
 /// Returns every rule; [`results`] refer to them by their place.
@@ -68,7 +73,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
     // A code host wants a place. A file of the image is one; else it is the recipe, else the image by name.
     let place = match finding.subject.strip_prefix('/') {
         Some(path) => path,
-        None => report.recipe.as_deref().unwrap_or(&report.image.reference),
+        None => report.recipe.as_deref().unwrap_or(name_of(report)),
     };
     let fingerprint = Digest::of(format!("{}\n{}", finding.rule, finding.subject));
     json!({

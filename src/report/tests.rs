@@ -98,13 +98,21 @@ fn outcomes(first: Answer) -> Vec<Outcome> {
 }
 
 fn released() -> Report {
-    let passed = Answer::Passed { evidence: "NCCL 2.32.3 from /opt/venv/lib/libnccl.so.2".to_owned() };
+    let passed = Answer::Passed {
+        evidence: "NCCL 2.32.3 from /opt/venv/lib/libnccl.so.2".to_owned(),
+        warnings: Vec::new(),
+    };
     Report {
         format: FORMAT,
         tool: "smp-image 0.1.0".to_owned(),
         recipe: Some("quickstart".to_owned()),
         catalog: None,
-        image: Subject { reference: "smpv2:quickstart".to_owned(), id: Digest::of("id"), platform: PLATFORM },
+        image: Some(Subject {
+            reference: "smpv2:quickstart".to_owned(),
+            id: Digest::of("id"),
+            platform: PLATFORM,
+        }),
+        machine: None,
         build: Some(Building::Built(Built {
             id: Digest::of("id"),
             took: Duration::from_millis(83_200),

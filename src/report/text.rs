@@ -6,7 +6,7 @@ mod checked;
 
 pub use checked::explained;
 
-use super::plain::{bytes, line, short, took};
+use super::plain::{bytes, line, short, took, wrapped};
 use super::{Building, Judgement, Report};
 use crate::catalog::Own;
 use crate::check::{ComponentSeen, Inspection, Severity};
@@ -14,7 +14,6 @@ use crate::engine::Built;
 use crate::oci::Profile;
 use crate::registry::{self, Checked, Identity, Receipt};
 use crate::smoke::{Answer, Outcome};
-use crate::verdict::name_of;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +68,15 @@ pub fn render(report: &Report, style: Style) -> String {
 }
 
 fn heading(report: &Report) -> String {
-    let image = &report.image;
-    let mut lines = vec![
-        format!("Image      {}", line(&image.reference)),
-        format!("           {}, {}", image.platform, image.id),
-    ];
+    let mut lines = Vec::new();
+    if let Some(image) = &report.image {
+        lines.push(format!("Image      {}", line(&image.reference)));
+        lines.push(format!("           {}, {}", image.platform, image.id));
+    }
+    if let Some(machine) = &report.machine {
+        lines.push(format!("Machine    {}", line(&machine.host)));
+        lines.push(format!("           {}", line(&machine.python)));
+    }
     lines.extend(report.recipe.iter().map(|recipe| format!("Recipe     {}", line(recipe))));
     let own = report.catalog.iter().flat_map(Own::sentences);
     lines.extend(own.map(|said| format!("Facts      {}", line(&said))));
@@ -196,9 +199,7 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
     let mut lines = vec!["Probes".to_owned()];
     for outcome in outcomes {
         let (word, colour, said) = match &outcome.answer {
-            Answer::Passed { evidence } => {
-                ("passed", Colour::Green, short(evidence, style.width.saturating_sub(40).max(20)))
-            }
+            Answer::Passed { evidence, .. } => ("passed", Colour::Green, line(evidence)),
             Answer::Failed { evidence, .. } => ("failed", Colour::Red, line(evidence)),
             // The words `skipped: no GPU` are a promise: pipelines look for them.
             Answer::Skipped { reason, .. } => {
@@ -207,13 +208,60 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
         };
         let duration = took(Duration::try_from_secs_f64(outcome.took).unwrap_or_default());
         let word = style.paint(&format!("{word:<8}"), colour);
-        lines.push(format!("  {word} {:<16} {said} ({duration})", name_of(outcome.probe)));
-        if let Answer::Failed { cause, tail, .. } = &outcome.answer {
-            lines.extend(tail.iter().map(|written| format!("           | {}", line(written))));
-            lines.extend(hint(cause));
+        let mut said =
+            wrapped(&format!("{said} ({duration})"), style.width.saturating_sub(34).max(40)).into_iter();
+        let first = said.next().unwrap_or_default();
+        lines.push(format!("  {word} {:<22} {first}", outcome.probe.name()));
+        lines.extend(said.map(|more| format!("{:34}{more}", "")));
+        match &outcome.answer {
+            Answer::Passed { warnings, .. } => {
+                let word = style.paint("warning:", Colour::Yellow);
+                lines.extend(warnings.iter().map(|warning| format!("           {word} {}", line(warning))));
+            }
+            Answer::Failed { cause, tail, .. } => {
+                lines.extend(tail.iter().map(|written| format!("           | {}", line(written))));
+                lines.extend(hint(cause));
+            }
+            Answer::Skipped { .. } => {}
         }
     }
+    lines.push(format!("Reached    {}", tiers(outcomes)));
     paragraph(&lines)
+}
+
+/// Says how far the probes went: for each tier how many passed, failed and were skipped, and why.
+fn tiers(outcomes: &[Outcome]) -> String {
+    let mut said = Vec::new();
+    for tier in 1..=4 {
+        let of_tier =
+            || outcomes.iter().filter(|outcome| outcome.probe.tier() == tier).map(|outcome| &outcome.answer);
+        if of_tier().next().is_none() {
+            continue;
+        }
+        let count = |counts: fn(&Answer) -> bool| of_tier().filter(|answer| counts(answer)).count();
+        let mut reasons: Vec<&str> = of_tier()
+            .filter_map(|answer| match answer {
+                Answer::Skipped { reason, .. } => Some(reason.as_str()),
+                _ => None,
+            })
+            .collect();
+        let skipped = reasons.len();
+        reasons.sort_unstable();
+        reasons.dedup();
+        let mut parts = Vec::new();
+        for (number, word) in [
+            (count(|answer| matches!(answer, Answer::Passed { .. })), "passed"),
+            (count(|answer| matches!(answer, Answer::Failed { .. })), "failed"),
+            (skipped, "skipped"),
+        ] {
+            if number > 0 {
+                parts.push(format!("{number} {word}"));
+            }
+        }
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        said.push(format!("tier {tier}: {}{why}", parts.join(", ")));
+    }
+    said.iter().map(|part| line(part)).collect::<Vec<_>>().join("; ")
 }
 
 fn hint(remedy: &str) -> Option<String> {

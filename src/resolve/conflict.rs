@@ -34,7 +34,7 @@ pub(super) fn conflicts(problem: &Problem) -> Vec<Conflict> {
         let own: Vec<Line> = own.cloned().collect();
         if found.is_empty() || !own.iter().any(|line| taken.contains(line)) {
             taken.extend(own);
-            let rules = clearer(problem, rules);
+            let rules = clearer(problem, &rules);
             found.push(Conflict { lines: self::lines(problem, &rules), rules });
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn conflicts(problem: &Problem) -> Vec<Conflict> {
 }
 
 /// Adds the ranges that leave fewer rows of a table to tell: `SMP 2.8.0 is made with …` instead of a row for each SMP.
-fn clearer(problem: &Problem, core: Rules) -> Rules {
+fn clearer(problem: &Problem, core: &Rules) -> Rules {
     let mut clearer = core.clone();
     for rule in core.iter().filter_map(|at| problem.rules.get(*at)) {
         let Some(when) = rule.when else { continue };

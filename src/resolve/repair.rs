@@ -28,7 +28,9 @@ pub(super) fn repairs(
     catalog: &Catalog,
 ) -> Vec<Edit> {
     let mut alone = question.clone();
-    others.iter().for_each(|line| alone.give_up(line));
+    for line in others {
+        alone.give_up(line);
+    }
     let mut found: Vec<Edit> = Vec::new();
     for line in &conflict.lines {
         found.extend(of_line(&alone, line, catalog));

@@ -29,7 +29,9 @@ fn rule() -> impl Strategy<Value = Rule> {
             // A component that narrows itself is no rule between two: the catalogue's check refuses it.
             let when = then.and(when).filter(|when| Some(*when) != then);
             if when.is_none() {
-                rows.iter_mut().for_each(|row| row.given = Set::ALL);
+                for row in &mut rows {
+                    row.given = Set::ALL;
+                }
             }
             Rule {
                 when,

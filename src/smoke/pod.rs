@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Answer, MARGIN, MARGIN_EACH, MARK, Order, Outcome, RUNNER, ordered_probe, outcomes};
+use super::order::{MARK, RUNNER, order};
+use super::{Answer, Options, Outcome, outcomes, whole_limit};
 use crate::engine::RunResult;
 use crate::plan::Probe;
 
@@ -25,20 +26,17 @@ pub struct Orders {
 
 /// Returns what a pod is given to run `probes`, each for at most `limit`, where a GPU is expected.
 pub fn orders(probes: &[Probe], limit: Duration) -> Orders {
-    let ordered = probes.iter().enumerate().map(|(id, probe)| ordered_probe(id, probe, limit)).collect();
-    let order = Order { mark: MARK, gpu: true, probes: ordered };
-    // The order is made of texts and numbers: it always has a JSON form.
-    let order = serde_json::to_string(&order).unwrap_or_default();
-    let files = [("runner.py", RUNNER.to_owned()), ("order.json", order + "\n")];
+    let options = Options { gpu_promised: true, limit, ..Options::default() };
+    let order = String::from_utf8_lossy(&order(probes, &options, false)).into_owned();
+    let files = [("runner.py", RUNNER.to_owned()), ("order.json", order)];
     // The runner reads its order from standard input; no shell, which not every image has.
     let start = format!(
         "import os, runpy; os.dup2(os.open('{FOLDER}/order.json', os.O_RDONLY), 0); runpy.run_path('{FOLDER}/runner.py', run_name='__main__')"
     );
-    let count = u32::try_from(probes.len()).unwrap_or(u32::MAX);
     Orders {
         files: files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
         command: vec!["python3".to_owned(), "-c".to_owned(), start],
-        limit: MARGIN.saturating_add(limit.saturating_add(MARGIN_EACH).saturating_mul(count)),
+        limit: whole_limit(probes, &options),
     }
 }
 

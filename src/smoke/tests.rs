@@ -11,6 +11,8 @@ use super::*;
 use crate::engine::{BuildRequest, Built, EngineInfo, Events, ImageInfo, Login, Pushed};
 use crate::oci::{Arch, Reference};
 
+mod machines;
+
 /// Runs a "container" as a process of this machine.
 struct ThisMachine;
 
@@ -67,8 +69,7 @@ impl Engine for ThisMachine {
 }
 
 fn probe(name: ProbeName, input: serde_json::Value) -> Probe {
-    let gpu = matches!(name, ProbeName::GpuContext | ProbeName::NcclOneRank);
-    Probe { name, input, gpu }
+    Probe { name, input, gpu: name.tier() > 1 }
 }
 
 fn answers(probes: &[Probe], options: &Options) -> Vec<Answer> {
@@ -112,7 +113,7 @@ fn library(folder: &Path, name: &str, source: &str, more: &[&str]) {
 }
 
 fn passed(evidence: &str) -> Answer {
-    Answer::Passed { evidence: evidence.to_owned() }
+    Answer::Passed { evidence: evidence.to_owned(), warnings: Vec::new() }
 }
 
 /// Returns evidence and cause of a failure.
@@ -152,7 +153,7 @@ fn a_probe_that_crashes_is_named_with_its_signal_and_the_next_one_runs() {
         (evidence.as_str(), tail.as_slice()),
         ("it crashed with SIGSEGV", ["about to fall".to_owned()].as_slice())
     );
-    assert!(matches!(&answers[1], Answer::Passed { evidence } if evidence.starts_with("json ")));
+    assert!(matches!(&answers[1], Answer::Passed { evidence, .. } if evidence.starts_with("json ")));
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn a_container_that_dies_fails_the_probes_that_had_not_answered() {
     let found = outcomes(&probes, &result);
     assert_eq!(found[0].answer, passed("e"));
     let (evidence, cause) = failure(&found[1].answer);
-    assert_eq!(evidence, "the container ended with status 137 before this probe answered");
+    assert_eq!(evidence, "the runner ended with status 137 before this probe answered");
     assert!(cause.contains("too little memory"));
 }
 

@@ -59,7 +59,7 @@ fn probes() -> Vec<Probe> {
 }
 
 fn outcomes(first: Answer) -> Vec<Outcome> {
-    let skipped = Answer::Skipped { reason: NO_GPU.to_owned(), evidence: String::new() };
+    let skipped = Answer::Skipped { reason: "no GPU".to_owned(), evidence: String::new() };
     vec![
         Outcome { probe: ProbeName::NcclVersion, answer: first, took: 0.1 },
         Outcome { probe: ProbeName::GpuContext, answer: skipped, took: 0.1 },
@@ -67,7 +67,7 @@ fn outcomes(first: Answer) -> Vec<Outcome> {
 }
 
 fn passed() -> Answer {
-    Answer::Passed { evidence: "NCCL 2.32.3".to_owned() }
+    Answer::Passed { evidence: "NCCL 2.32.3".to_owned(), warnings: Vec::new() }
 }
 
 fn judge(findings: Vec<Finding>, outcomes: &[Outcome], policy: &Policy) -> Result<Release, Vec<String>> {

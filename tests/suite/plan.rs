@@ -228,11 +228,13 @@ fn steps_that_only_fetch_unpack_or_copy_are_native() {
 }
 
 #[test]
-fn what_loads_the_driver_is_probed_on_a_gpu_only() {
+fn probes_stand_in_the_order_of_what_they_need_and_a_library_with_a_module_is_left_to_its_import() {
     let plan = planned("quickstart");
-    let libraries: Vec<_> = plan.probes.iter().filter(|probe| probe.name == ProbeName::Libraries).collect();
-    let of =
-        |gpu: bool| libraries.iter().find(|probe| probe.gpu == gpu).unwrap().input["libraries"].to_string();
-    assert!(of(false).contains("libnccl.so.2") && !of(false).contains("transformer"), "{}", of(false));
-    assert!(of(true).contains("libtransformer_engine.so"), "{}", of(true));
+    let tiers: Vec<u8> = plan.probes.iter().map(smp_image::plan::Probe::tier).collect();
+    assert!(tiers.is_sorted() && tiers.first() == Some(&1) && tiers.last() == Some(&4), "{tiers:?}");
+    assert!(plan.probes.iter().all(|probe| probe.gpu == (probe.tier() > 1)));
+    let of = |name| plan.probes.iter().find(|probe| probe.name == name).unwrap().input.to_string();
+    let libraries = of(ProbeName::Libraries);
+    assert!(libraries.contains("libnccl.so.2") && !libraries.contains("transformer"), "{libraries}");
+    assert!(of(ProbeName::Imports).contains("transformer_engine"), "{}", of(ProbeName::Imports));
 }

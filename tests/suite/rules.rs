@@ -5,6 +5,7 @@ mod parts;
 mod seeds;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use smp_image::check::{Inspection, RULES, RuleCode, Runs, Severity, Target, inspect};
@@ -42,7 +43,8 @@ fn report(inspection: Inspection) -> Report {
         tool: "smp-image 0.0.0".to_owned(),
         recipe: None,
         catalog: None,
-        image: Subject { reference: "seeded:1".to_owned(), id: inspection.config.digest, platform },
+        image: Some(Subject { reference: "seeded:1".to_owned(), id: inspection.config.digest, platform }),
+        machine: None,
         build: None,
         inspection: Some(inspection),
         probes: None,
@@ -178,7 +180,7 @@ fn table() -> String {
     let mut table = String::from("| code | what it says | what goes wrong |\n|---|---|---|\n");
     for rule in RULES {
         for code in rule.codes {
-            table += &format!("| `{code}` | {} | {} |\n", code.meaning(), rule.story);
+            writeln!(table, "| `{code}` | {} | {} |", code.meaning(), rule.story).unwrap();
         }
     }
     table

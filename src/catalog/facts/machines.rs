@@ -61,6 +61,20 @@ pub struct Gpu {
     pub fact: Fact,
 }
 
+/// Which bus bandwidth an all-reduce of NCCL reaches inside one node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BusBandwidth {
+    /// The GPU's name, as [`Instance::gpu`] has it.
+    pub gpu: String,
+    /// How many of them the node has.
+    pub gpus: u32,
+    /// The bandwidth in GB/s, as nccl-tests counts it.
+    pub bus: f32,
+    /// Where this comes from.
+    pub fact: Fact,
+}
+
 /// An image of nodes, such as a `HyperPod` AMI: what the node provides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

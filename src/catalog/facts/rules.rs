@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Fact;
 use crate::recipe::{Component, ImagePath, VersionRange};
 
-/// A need of a component that no table of its own holds. It counts where every component of `when` is there at such a version.
+/// A need of a component that no table of its own holds. It counts where the one component of `when` is there at such a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Constraint {

@@ -11,7 +11,7 @@ use super::ranges::Ranges;
 use super::symbols::Interest;
 use crate::check::fatbin::Scan;
 
-/// Kept of the beginning, where linkers put the tables of the loader. libtorch_cpu 2.9 has its names 24 MiB from the start.
+/// Kept of the beginning, where linkers put the tables of the loader. `libtorch_cpu` 2.9 has its names 24 MiB from the start.
 const HEAD: u64 = 16 << 20;
 /// The same for the few libraries whose symbols others are compared with.
 const HEAD_OF_PROVIDERS: u64 = 64 << 20;

@@ -13,7 +13,7 @@ use super::ranges::Ranges;
 /// The symbols of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Symbols {
-    /// What a library of torch defines, as sorted hashes ([`hash`]): libtorch_cpu has some 130,000.
+    /// What a library of torch defines, as sorted hashes ([`hash`]): `libtorch_cpu` has some 130,000.
     pub(crate) defined: Vec<u64>,
     /// What an extension wants of torch's C++ interface.
     pub(crate) undefined: Vec<Box<str>>,

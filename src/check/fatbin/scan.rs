@@ -11,7 +11,7 @@ const HEADER: usize = 16;
 const ENTRY: usize = 64;
 /// The longest head of an entry: those with options for ptxas have their text in it.
 const LONGEST_HEAD: u64 = 64 << 10;
-/// More containers than any library has (libtorch_cuda: some hundred).
+/// More containers than any library has (`libtorch_cuda`: some hundred).
 const CONTAINERS: usize = 1 << 18;
 /// More different contents than any library has.
 const CONTENTS: usize = 4096;
@@ -262,7 +262,7 @@ impl Containers {
 const GAP: u64 = 64;
 
 /// Returns for which devices code with `flags` is. `cuobjdump` names `a` alone (NVIDIA/TensorRT-LLM#19069); the flag of `f` was found
-/// where build files ask for it: NCCL 2.32 (sm_100f), Transformer Engine 2.14 (sm_120f).
+/// where build files ask for it: NCCL 2.32 (`sm_100f`), Transformer Engine 2.14 (`sm_120f`).
 fn variant(flags: u64) -> Variant {
     match flags & 0x30_0000 {
         0 => Variant::Base,

@@ -3,6 +3,7 @@
 use super::super::facts::{Aws, Builders, Clock, Ecr, Emulation, Gpu, Way};
 use super::super::{Diagnosis, FakeMachine, Machine as _};
 use super::*;
+use crate::engine::GpuOffer;
 use crate::oci::{Arch, Platform};
 
 const AMD64: Platform = Platform { arch: Arch::Amd64 };
@@ -23,6 +24,7 @@ fn engine() -> EngineInfo {
         processors: 8,
         studio: false,
         builder: None,
+        gpus: GpuOffer::default(),
     }
 }
 

@@ -300,7 +300,9 @@ fn meaning(
     let last = said.iter().rev().find_map(|words| words.strip_prefix("ERROR: "));
     let last = last.or(said.back().map(String::as_str)).unwrap_or("it gave no reason").to_owned();
     let says = |known: &[&str]| known.iter().any(|words| last.contains(words));
-    if says(GONE) || (progress.failed().is_none() && says(SILENT)) {
+    // Reaching the builder is a step too, in buildx's eyes.
+    let reached = progress.failed().is_some_and(|step| !step.name.ends_with("waiting for connection"));
+    if says(GONE) || (!reached && says(SILENT)) {
         return EngineError::BuilderLost {
             builder: format!("`{builder}`"),
             doing: BUILDING.into(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bollard::container::LogOutput;
-use bollard::models::{ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig};
+use bollard::models::{ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, ResourcesUlimits};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -147,6 +147,8 @@ fn body(request: &RunRequest) -> ContainerCreateBody {
         network_mode: (!request.network.is_empty()).then(|| request.network.clone()),
         shm_size: i64::try_from(request.shm_size).ok().filter(|&size| size > 0),
         devices: Some(request.devices.iter().map(device).collect()),
+        // RDMA pins what it sends from; the usual 64 KiB or 8 MiB end in `fi_getinfo: No data available`.
+        ulimits: (!request.devices.is_empty()).then(|| vec![unlimited("memlock")]),
         device_requests: gpus.map(|gpus| vec![gpus]),
         ..HostConfig::default()
     };
@@ -165,6 +167,10 @@ fn body(request: &RunRequest) -> ContainerCreateBody {
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }
+}
+
+fn unlimited(name: &str) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(-1), hard: Some(-1) }
 }
 
 async fn exit_status(engine: &DockerEngine, name: &str, doing: &str) -> Result<i64, EngineError> {

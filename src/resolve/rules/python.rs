@@ -5,6 +5,11 @@ use crate::catalog::{PytorchRelease, TransformerEngineRelease};
 use crate::recipe::{Component, Version, VersionRange, package_name};
 use crate::resolve::problem::{Line, Row, Rule, Set, Value};
 
+/// What a wheel of PyTorch pins.
+type Pinned = fn(&PytorchRelease) -> Option<&Version>;
+/// What a Transformer Engine needs.
+type Needed = fn(&TransformerEngineRelease) -> Option<&VersionRange>;
+
 impl Poser<'_> {
     pub(super) fn of_python(&mut self) {
         if self.way(Component::Pytorch) == Some(Way::Made) {
@@ -27,7 +32,7 @@ impl Poser<'_> {
     /// Adds what a wheel of PyTorch needs: exactly one NCCL and cuDNN, its CUDA, some Pythons.
     fn pytorch(&mut self) {
         let torch = self.domain(Component::Pytorch);
-        let pins: [(Component, fn(&PytorchRelease) -> Option<&Version>); 2] = [
+        let pins: [(Component, Pinned); 2] = [
             (Component::Nccl, |release| release.nccl.as_ref()),
             (Component::Cudnn, |release| release.cudnn.as_ref()),
         ];
@@ -75,7 +80,7 @@ impl Poser<'_> {
 
     /// Adds what each Transformer Engine needs; a row of the catalogue holds for later versions up to the next one.
     fn transformer_engine(&mut self) {
-        let needs: [(Component, fn(&TransformerEngineRelease) -> Option<&VersionRange>); 5] = [
+        let needs: [(Component, Needed); 5] = [
             (Component::Cuda, |release| Some(&release.cuda)),
             (Component::FlashAttn, |release| Some(&release.flash_attn)),
             (Component::Cudnn, |release| release.cudnn.as_ref()),
@@ -98,13 +103,13 @@ impl Poser<'_> {
                     fact: Some(release.fact.clone()),
                 })
             };
-            let rows = self.from_row_to_row().into_iter().filter_map(row).collect();
+            let rows = self.rows_of_transformer_engine().into_iter().filter_map(row).collect();
             self.add(Rule::between(Component::TransformerEngine, component, rows));
         }
     }
 
     /// Returns the rows of Transformer Engine, each with the versions for which it holds.
-    fn from_row_to_row(&self) -> Vec<(&TransformerEngineRelease, Set)> {
+    fn rows_of_transformer_engine(&self) -> Vec<(&TransformerEngineRelease, Set)> {
         let domain = self.domain(Component::TransformerEngine);
         let mut later: Option<&Version> = None;
         let mut rows = Vec::new();

@@ -71,10 +71,10 @@ async fn list(folder: &str) -> Result<Repodata, UpstreamError> {
             }
         };
         let nonsense = |reason: String| UpstreamError::Nonsense { what: url.clone(), reason };
-        let plain = if form != "repodata.json" {
-            zstd::decode_all(packed.as_slice()).map_err(|error| nonsense(error.to_string()))?
-        } else {
+        let plain = if form == "repodata.json" {
             packed
+        } else {
+            zstd::decode_all(packed.as_slice()).map_err(|error| nonsense(error.to_string()))?
         };
         return serde_json::from_slice(&plain).map_err(|error| nonsense(error.to_string()));
     }

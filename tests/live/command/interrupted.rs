@@ -17,7 +17,7 @@ async fn interrupted_with(signal: &str, package: &str, dialects: &[&str]) {
             let before = workshop.place.files();
             let words = workshop.words("build", &mirror, &["--no-cache", "--dialect", dialect]);
             let mut command = workshop.program(&words);
-            let marker = format!(" {package};");
+            let marker = format!(" {package}=");
             let mut sent = None;
             let ended = watched(&mut command, |line| {
                 if sent.is_none() && line.contains(" | ") {

@@ -110,16 +110,17 @@ fn a_good_image_is_told_in_text_json_and_junit() {
     assert!(checked.len() > 10 && failures(&checked).is_empty(), "{xml}");
 
     let text = workshop.look("smoke", &workshop.tag, "text").fine();
-    assert!(text.contains("passed   nccl-version     NCCL 2.19.3 from /opt/venv/"), "{text}");
-    assert_eq!(text.matches(NO_GPU).count(), 2, "{text}");
+    assert!(text.contains("passed   nccl-version           NCCL 2.19.3 from"), "{text}");
+    assert_eq!(text.matches(NO_GPU).count(), 6, "{text}");
+    assert!(text.contains("Reached    tier 1: 2 passed; tier 2: 4 skipped (no GPU); tier 3: 2 skipped (no GPU); tier 4: 1 skipped (one node)"), "{text}");
     let json = report(&workshop.look("smoke", &workshop.tag, "json").fine());
-    assert_eq!(json["probes"].as_array().unwrap().len(), 4, "{json}");
+    assert_eq!(json["probes"].as_array().unwrap().len(), 9, "{json}");
     let xml = workshop.look("smoke", &workshop.tag, "junit").fine();
     let junit = Junit::deserialize_from_str(&xml).unwrap();
     let skipped = junit.test_suites[0].test_cases.iter().filter(|case| {
         matches!(&case.status, TestCaseStatus::Skipped { message: Some(message), .. } if message.as_str() == NO_GPU)
     });
-    assert_eq!((junit.tests, skipped.count()), (4, 2), "{xml}");
+    assert_eq!((junit.tests, skipped.count()), (9, 6), "{xml}");
     // Nothing of it stays in the engine.
     let left = docker(
         Which::Containerd,
@@ -178,8 +179,14 @@ fn without_a_recipe_only_what_needs_none_is_looked_at() {
     let workshop = Workshop::tiny(Which::Graph);
     let _built = workshop.built(&[]);
     let json = report(&workshop.run(&["check", &workshop.tag, "--format", "json"]).fine());
-    assert_eq!(json["inspection"]["components"], Value::Array(Vec::new()));
-    workshop.run(&["smoke", &workshop.tag]).failed(2, &["no probe follows", "--recipe"]);
+    // What is found unasked is told; nothing is declared that could be missing.
+    let found = json["inspection"]["components"].as_array().unwrap();
+    assert_eq!(found[0]["component"], "os");
+    assert!(found.iter().all(|component| component["declared"] == Value::Null), "{found:?}");
+    workshop.run(&["smoke", &workshop.tag]).failed(6, &["probes failed"]);
+    workshop
+        .run(&["smoke", &workshop.tag, "--probe", "imports"])
+        .failed(2, &["no probe `imports` follows", "--recipe"]);
     workshop
         .run(&["check", "smp/nowhere:1"])
         .failed(2, &["the engine has no image `smp/nowhere:1`", "hint: "]);

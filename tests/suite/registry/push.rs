@@ -1,7 +1,7 @@
 //! Pushing: what is asked of the engine, what of the registry, and what the receipt says.
 
 use smp_image::engine::{
-    Asked, EngineError, EngineInfo, Event, FakeEngine, ImageInfo, Login, Pushed, Secret, Store,
+    Asked, EngineError, EngineInfo, Event, FakeEngine, GpuOffer, ImageInfo, Login, Pushed, Secret, Store,
 };
 use smp_image::oci::{Digest, Platform, Profile, media_type};
 use smp_image::registry::distribution::{Distribution, Limits, RegistryError};
@@ -51,6 +51,7 @@ pub(crate) fn engine() -> FakeEngine {
         processors: 1,
         studio: false,
         builder: None,
+        gpus: GpuOffer::default(),
     };
     FakeEngine::new(info)
         .with_image("docker.io/library/built:latest", image(id()))

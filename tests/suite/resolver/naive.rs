@@ -257,14 +257,13 @@ impl Checker<'_> {
                 match (&stated, &plugin) {
                     (Some(stated), Some(got)) if stated == got => {}
                     (Some(stated), got) => self.say(None, format!("EFA brings {stated}, not {got:?}")),
-                    (None, None) => {}
                     (None, Some(got)) if release.version >= first => {
                         self.say(None, format!("EFA does not state {got}"));
                     }
                     (None, Some(got)) if self.catalog.archive(Component::AwsOfiNccl, got).is_none() => {
                         self.say(None, format!("no source of plugin {got}"));
                     }
-                    (None, Some(_)) => {}
+                    (None, _) => {}
                 }
             }
         }

@@ -23,19 +23,18 @@ impl Order {
     pub(super) fn source(&self) -> Source {
         let quoted =
             |list: &[String]| list.iter().map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
-        let mut text = format!("name = \"case\"\ninstances = [{}]\n", quoted(&self.instances));
-        text += &format!("precision = [{}]\n[base]\nimage = \"{}\"\n", quoted(&self.precision), self.base);
-        if let Some(driver) = &self.driver {
-            text += &format!("[nodes]\ndriver = \"{driver}\"\n");
-        }
-        text += "[components]\n";
-        for (component, range) in &self.components {
-            text += &format!("{component} = \"{range}\"\n");
-        }
-        text += &format!("[python]\npackages = [{}]\n[image.env]\n", quoted(&self.packages));
-        for name in &self.variables {
-            text += &format!("{name} = \"1\"\n");
-        }
+        let mut lines = vec![
+            "name = \"case\"".to_owned(),
+            format!("instances = [{}]", quoted(&self.instances)),
+            format!("precision = [{}]", quoted(&self.precision)),
+            format!("[base]\nimage = \"{}\"", self.base),
+        ];
+        lines.extend(self.driver.iter().map(|driver| format!("[nodes]\ndriver = \"{driver}\"")));
+        lines.push("[components]".to_owned());
+        lines.extend(self.components.iter().map(|(component, range)| format!("{component} = \"{range}\"")));
+        lines.push(format!("[python]\npackages = [{}]\n[image.env]", quoted(&self.packages)));
+        lines.extend(self.variables.iter().map(|name| format!("{name} = \"1\"")));
+        let text = lines.join("\n") + "\n";
         Source::new("case.toml", text)
     }
 
@@ -50,7 +49,7 @@ impl Order {
             rest.strip_prefix("take ").and_then(|rest| rest.split(" out of ").next().map(str::to_owned))
         };
         if let Some(image) = repair.strip_prefix("base.image = \"") {
-            order.base = image.trim_end_matches('"').to_owned();
+            image.trim_end_matches('"').clone_into(&mut order.base);
         } else if let Some(rest) = repair.strip_prefix("nodes with driver ") {
             order.driver = Some(rest.split(' ').next().unwrap().to_owned());
         } else if let Some((name, version)) = repair.split_once(" = \"") {

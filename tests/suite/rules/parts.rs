@@ -1,6 +1,7 @@
 //! Small real parts for images: libraries that the C compiler makes, with GPU code in the documented layout, and an archive of layers.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -72,20 +73,22 @@ impl Library {
     fn source(&self) -> String {
         let mut source = String::from(".section .rodata\n.byte 0\n");
         for text in &self.texts {
-            source += &format!(".asciz {text:?}\n");
+            writeln!(source, ".asciz {text:?}").unwrap();
         }
         source += ".text\n";
         for symbol in &self.symbols {
-            source += &format!(
+            write!(
+                source,
                 ".globl {symbol}\n.type {symbol}, @function\n{symbol}:\n.byte 0xc3\n.size {symbol}, 1\n"
-            );
+            )
+            .unwrap();
         }
         for symbol in self.undefined.iter().chain(self.asks.iter().map(|_| &ASKED)) {
-            source += &format!(".data\n.quad {symbol}\n");
+            writeln!(source, ".data\n.quad {symbol}").unwrap();
         }
         if !self.gpu.is_empty() {
             let bytes: Vec<String> = self.gpu.iter().map(u8::to_string).collect();
-            source += &format!(".section .nv_fatbin,\"a\"\n.balign 8\n.byte {}\n", bytes.join(","));
+            writeln!(source, ".section .nv_fatbin,\"a\"\n.balign 8\n.byte {}", bytes.join(",")).unwrap();
         }
         source + ".section .note.GNU-stack,\"\",@progbits\n"
     }

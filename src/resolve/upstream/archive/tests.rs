@@ -14,7 +14,8 @@ const NEW: &str = "Package: python3\nVersion: 3.13.5-1+deb13u1\nFilename: pool/p
 
 fn index(entries: &[&str]) -> Vec<u8> {
     let hex = "a".repeat(64);
-    let text: String = entries.iter().map(|entry| format!("{entry}{hex}\n\n")).collect();
+    let text: Vec<String> = entries.iter().map(|entry| format!("{entry}{hex}\n\n")).collect();
+    let text = text.concat();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
     gzip.finish().unwrap()
