@@ -21,7 +21,7 @@ suite: ## the tests that need nothing
 live: ## the tests against three real Docker Engines, registries and the ECR API
 	@cargo test --quiet --test live --no-run
 	@cargo build --quiet --example architectures
-	@$(WORKBENCH) up engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base
+	@$(WORKBENCH) up engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base base-arm64
 	@eval "$$($(WORKBENCH) env)" && cargo test --quiet --test live -- --test-threads=2
 
 gpu: ## smoke tests and seeded faults on a machine with a GPU; IMAGE=… names an image with PyTorch
@@ -45,7 +45,8 @@ golden: ## write the generated files anew, then show what changed
 lock: ## lock the built-in recipes anew (asks the package index and registries)
 	@$(WORKBENCH) up tools
 	@cargo build --quiet
-	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe" --upgrade; done
+	@eval "$$($(WORKBENCH) env)" && for recipe in recipes/*.toml; do SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock "$$recipe" --upgrade; done && \
+		SMP_IMAGE_UV="$$SMP_WB_UV" target/debug/smp-image lock recipes/quickstart.toml --arch arm64 --upgrade
 
 catalog-drift: ## compare the catalogue with the package index of today; fails where they differ
 	@$(WORKBENCH) up tools

@@ -168,6 +168,9 @@ pub struct Render {
     /// Memory of the builder in GiB, from which follows how many compilers run at once.
     #[arg(long, value_name = "GIB", default_value_t = 16)]
     pub memory: u64,
+    /// The processor architecture of the builder; without it that of the image.
+    #[arg(long, value_name = "ARCH", value_enum)]
+    pub on: Option<Arch>,
 }
 
 /// How to build.
@@ -200,6 +203,9 @@ pub struct BuildArgs {
     /// The network of the build's steps: default, host, none, sagemaker.
     #[arg(long, value_name = "MODE", default_value = "default", env = "SMP_IMAGE_NETWORK")]
     pub network: String,
+    /// Where compiled wheels are kept and taken from: a folder, or `oci://HOST/REPOSITORY` in any registry.
+    #[arg(long, value_name = "PLACE", env = "SMP_IMAGE_WHEELHOUSE")]
+    pub wheelhouse: Option<String>,
     /// Build even if an unchanged image is there.
     #[arg(long)]
     pub refresh: bool,

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod resolve;
 pub mod plan;
 pub mod render;
+pub mod wheelhouse;
 pub mod job;
 pub mod engine;
 pub mod cluster;

@@ -2,9 +2,11 @@
 
 mod compile;
 mod compose;
+mod efa;
 mod error;
 mod estimate;
 mod expect;
+mod foreign;
 mod image;
 mod options;
 mod pinned;
@@ -14,6 +16,8 @@ mod python;
 mod stage;
 mod steps;
 mod target;
+mod wheel;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -21,19 +25,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::lock::{Lock, Origin};
-use crate::oci::Digest;
+use crate::oci::{Dialect, Digest, Platform};
 use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
 pub use estimate::{Compilation, Outline, PlannedComponent, Volume};
 pub use image::ImageRef;
-pub use options::{BadMirror, Mirror, Options};
+pub use options::{BadMirror, KeptWheel, Mirror, Options};
 pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
     Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
-    UserCopy, Variable, Work,
+    UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};
+pub use wheel::WheelKey;
+pub use work::Work;
 
 /// The format of a plan as JSON. It changes only when a reader would have to.
 pub const VERSION: u32 = 1;
@@ -54,6 +60,14 @@ pub struct Plan {
     pub catalog: String,
     /// For what the image is made.
     pub target: Target,
+    /// Where it is built: from this follows what can run there.
+    pub builder: Platform,
+    /// How many steps run on the builder as they are.
+    pub native_steps: usize,
+    /// How many steps run programs of the target that the builder must emulate.
+    pub emulated_steps: usize,
+    /// How many compilations are left out because their wheels were kept.
+    pub cached_steps: usize,
     /// The stages in the order of the Dockerfile; the last is the image.
     pub stages: Vec<Stage>,
     /// The components as they were resolved.
@@ -84,7 +98,16 @@ impl Plan {
         let target = Target::new(recipe, lock.platform, catalog)?;
         let warnings = policy::check(recipe, lock, catalog, &target)?;
         let stages = compose::stages(recipe, lock, catalog, options, &target)?;
+        let builder = options.builder.unwrap_or(target.platform);
+        let steps =
+            || stages.iter().filter(|stage| stage.is_in(Dialect::Buildkit)).flat_map(|stage| &stage.steps);
+        let of_target = steps().filter(|step| step.runs == Runs::Target).count();
+        let emulated_steps = if builder == target.platform { 0 } else { of_target };
         Ok(Self {
+            builder,
+            native_steps: steps().count() - emulated_steps,
+            emulated_steps,
+            cached_steps: stages.iter().filter(|stage| matches!(stage.work, Work::Taken { .. })).count(),
             version: VERSION,
             recipe: recipe.name.get_ref().clone(),
             recipe_digest: lock.recipe.digest,
@@ -92,7 +115,10 @@ impl Plan {
             catalog: lock.catalog.clone(),
             components: estimate::components(lock),
             downloads: estimate::downloads(lock),
-            compile: estimate::compilations(lock, catalog, options),
+            compile: estimate::compilations(lock, catalog, options)
+                .into_iter()
+                .filter(|compilation| !is_taken(&stages, compilation.component))
+                .collect(),
             expectations: expect::expectations(lock, catalog),
             probes: probes::probes(lock, catalog, &target),
             target,
@@ -101,10 +127,39 @@ impl Plan {
         })
     }
 
+    /// Returns whether the builder's architecture is not the target's.
+    pub fn is_foreign(&self) -> bool {
+        self.builder != self.target.platform
+    }
+
+    /// Returns the stages that compile a Python package.
+    pub fn compiles(&self) -> impl Iterator<Item = (&StageName, &PythonCompile)> {
+        self.stages.iter().filter_map(|stage| match &stage.work {
+            Work::TransformerEngine(compile) | Work::FlashAttn(compile) => Some((&stage.name, compile)),
+            _ => None,
+        })
+    }
+
+    /// Returns the steps that the builder must emulate, each with its stage.
+    pub fn emulated(&self) -> impl Iterator<Item = (&Stage, &Step)> {
+        let foreign = self.is_foreign();
+        let stages = self.stages.iter().filter(move |stage| foreign && stage.is_in(Dialect::Buildkit));
+        stages
+            .flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))
+            .filter(|(_, step)| step.runs == Runs::Target)
+    }
+
     /// Returns the stage that is the image.
     pub fn image(&self) -> Option<&Stage> {
         self.stages.last()
     }
+}
+
+/// Returns whether what `component` compiles was compiled before.
+fn is_taken(stages: &[Stage], component: Component) -> bool {
+    stages
+        .iter()
+        .any(|stage| matches!(&stage.work, Work::Taken { component: taken, .. } if *taken == component))
 }
 
 /// What the finished image must hold; `check` looks for it.

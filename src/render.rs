@@ -7,7 +7,7 @@ mod quote;
 
 use tera::{Context, Tera};
 
-use crate::oci::Dialect;
+use crate::oci::{Dialect, Platform};
 use crate::plan::{Plan, Stage, StartsFrom};
 
 /// The templates, embedded: name and text.
@@ -28,6 +28,17 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("python-compile.tera", include_str!("../dockerfiles/python-compile.tera")),
     ("transformer-engine.tera", include_str!("../dockerfiles/transformer-engine.tera")),
     ("flash-attn.tera", include_str!("../dockerfiles/flash-attn.tera")),
+    ("taken.tera", include_str!("../dockerfiles/taken.tera")),
+    ("tools.tera", include_str!("../dockerfiles/tools.tera")),
+    ("base.tera", include_str!("../dockerfiles/base.tera")),
+    ("twin.tera", include_str!("../dockerfiles/twin.tera")),
+    ("debs.tera", include_str!("../dockerfiles/debs.tera")),
+    ("distribution.tera", include_str!("../dockerfiles/distribution.tera")),
+    ("files.tera", include_str!("../dockerfiles/files.tera")),
+    ("loader.tera", include_str!("../dockerfiles/loader.tera")),
+    ("overlay.tera", include_str!("../dockerfiles/overlay.tera")),
+    ("foreign-debs.py", include_str!("../dockerfiles/foreign-debs.py")),
+    ("foreign-loader.py", include_str!("../dockerfiles/foreign-loader.py")),
     ("image.tera", include_str!("../dockerfiles/image.tera")),
 ];
 
@@ -47,10 +58,20 @@ impl From<Dialect> for Builder {
     }
 }
 
-/// Why a plan could not be rendered: a defect of a template, never of a recipe.
+/// Why a plan could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// A template that does not read or does not fit the plan.
+    /// A plan for a foreign builder in a dialect that has no stages on the builder's own platform.
+    #[error(
+        "the image is for {target} and the builder is {builder}: the classic builder cannot run stages on its own platform"
+    )]
+    Foreign {
+        /// For what the image is made.
+        target: Platform,
+        /// Where it would be built.
+        builder: Platform,
+    },
+    /// A template that does not read or does not fit the plan: a defect of the template, never of a recipe.
     #[error("template {template}: {message}")]
     Template {
         /// The template.
@@ -63,6 +84,9 @@ pub enum RenderError {
 /// Returns `plan` as a Dockerfile for `builder`.
 pub fn render(plan: &Plan, builder: impl Into<Builder>) -> Result<String, RenderError> {
     let builder = builder.into();
+    if plan.is_foreign() && builder.dialect == Dialect::Classic {
+        return Err(RenderError::Foreign { target: plan.target.platform, builder: plan.builder });
+    }
     let tera = templates(TEMPLATES)?;
     let mut dockerfile = run(&tera, "header", &header(plan, builder))?;
     for stage in plan.stages.iter().filter(|stage| stage.is_in(builder.dialect)) {
@@ -101,6 +125,7 @@ fn header(plan: &Plan, builder: Builder) -> Context {
     context.insert("buildkit", &(builder.dialect == Dialect::Buildkit));
     context.insert("platform", &plan.target.platform);
     context.insert("instances", &instances.join(", "));
+    context.insert("foreign", &plan.is_foreign().then(|| plan.builder.to_string()));
     context.insert(
         "builder",
         match (builder.dialect, builder.link) {
@@ -128,6 +153,7 @@ fn context(plan: &Plan, stage: &Stage, builder: Builder) -> Result<Context, tera
     context.insert("name", stage.name.as_str());
     context.insert("from", &from);
     context.insert("unresolved", &unresolved);
+    context.insert("elsewhere", &(stage.native && matches!(stage.from, StartsFrom::Image(_))));
     context.insert("buildkit", &(builder.dialect == Dialect::Buildkit));
     context.insert("link", &builder.link);
     context.insert("apt_cache", &format!("apt-{}-{}", distribution(plan, stage), stage.name));

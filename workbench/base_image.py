@@ -1,7 +1,7 @@
 """Packs a root folder's tar as a container image, always the same bytes, and pushes that image into a registry.
 
-usage: base_image.py pack ROOTFS.tar SECONDS_SINCE_1970 IMAGE.tar      prints the digests of image and config
-       base_image.py push IMAGE.tar http://HOST:PORT REPOSITORY TAG
+usage: base_image.py pack ROOTFS.tar SECONDS_SINCE_1970 IMAGE.tar ARCHITECTURE     prints the digests of image and config
+       base_image.py push http://HOST:PORT REPOSITORY TAG IMAGE.tar...            as one image for several architectures
 """
 
 import gzip
@@ -62,7 +62,7 @@ class Archive:
         return self.blob(media_type, io.BytesIO(json.dumps(value).encode()))
 
 
-def pack(rootfs: str, seconds: str, out: str) -> None:
+def pack(rootfs: str, seconds: str, out: str, architecture: str) -> None:
     created = datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     archive = Archive(out)
     with open(rootfs, "rb") as layer, tempfile.TemporaryFile(dir=Path(out).parent) as packed:
@@ -70,7 +70,7 @@ def pack(rootfs: str, seconds: str, out: str) -> None:
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as zipped:
             shutil.copyfileobj(layer, zipped, 1 << 20)
         layer_entry = archive.blob(LAYER, packed)
-    platform = {"architecture": "amd64", "os": "linux"}
+    platform = {"architecture": architecture, "os": "linux"}
     config = archive.blob_json(
         CONFIG,
         {
@@ -126,24 +126,32 @@ class Registry:
         self.send("PUT", f"{self.base}/manifests/{reference}", body, Content_Type=media_type)
 
 
-def push(image: str, address: str, repository: str, tag: str) -> None:
-    registry = Registry(address, repository)
-    with tarfile.open(image) as archive:
+def push(address: str, repository: str, tag: str, *images: str) -> None:
+    registry, manifests = Registry(address, repository), []
+    for image in images:
+        with tarfile.open(image) as archive:
+            manifests += push_one(registry, archive)
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    registry.push_manifest(tag, INDEX, json.dumps(index).encode())
 
-        def read(name: str) -> BinaryIO:
-            file = archive.extractfile(name)
-            assert file is not None, name
-            return file
 
-        index_entry = json.load(read("index.json"))["manifests"][0]
-        index = read(blob_path(index_entry["digest"])).read()
-        for entry in json.loads(index)["manifests"]:
-            manifest = read(blob_path(entry["digest"])).read()
-            parsed = json.loads(manifest)
-            for blob in [parsed["config"], *parsed["layers"]]:
-                registry.push_blob(blob, read(blob_path(blob["digest"])))
-            registry.push_manifest(entry["digest"], MANIFEST, manifest)
-        registry.push_manifest(tag, INDEX, index)
+def push_one(registry: Registry, archive: tarfile.TarFile) -> list:
+    """Pushes what an archive holds and returns the manifests of its index."""
+
+    def read(name: str) -> BinaryIO:
+        file = archive.extractfile(name)
+        assert file is not None, name
+        return file
+
+    index_entry = json.load(read("index.json"))["manifests"][0]
+    manifests = json.load(read(blob_path(index_entry["digest"])))["manifests"]
+    for entry in manifests:
+        manifest = read(blob_path(entry["digest"])).read()
+        parsed = json.loads(manifest)
+        for blob in [parsed["config"], *parsed["layers"]]:
+            registry.push_blob(blob, read(blob_path(blob["digest"])))
+        registry.push_manifest(entry["digest"], MANIFEST, manifest)
+    return manifests
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_foreign import foreign
+
 REPO = Path(__file__).resolve().parent.parent
 WORKBENCH = REPO / "workbench" / "workbench.sh"
 SMP = REPO / "target" / "release" / "smp-image"
@@ -59,9 +61,9 @@ class Bench:
             "CI": "true",
         }
 
-    def ours(self, recipe: str, *more: str) -> list[str]:
+    def ours(self, recipe: str, *more: str, arch: str = "amd64") -> list[str]:
         """Returns the command that builds a recipe with smp-image."""
-        return [str(SMP), "build", recipe, "--arch", "amd64", "--network", "host", "--format", "json",
+        return [str(SMP), "build", recipe, "--arch", arch, "--network", "host", "--format", "json",
                 "--mirror", f"docker.io={self.registry}", *more]
 
     def theirs(self, dockerfile: Path, tag: str, *more: str) -> list[str]:
@@ -92,18 +94,18 @@ class Bench:
         sh(str(SMP), "lock", str(path), "--mirror", f"docker.io={self.registry}", env=self.env)
         return str(path)
 
-    def plan(self, recipe: str) -> list[dict]:
-        """Returns the stages of a recipe."""
-        command = [str(SMP), "plan", recipe, "--format", "json", "--mirror", f"docker.io={self.registry}"]
+    def plan(self, recipe: str, arch: str) -> list[dict]:
+        """Returns the stages of a recipe, as they are on a builder of the image's architecture."""
+        command = [str(SMP), "plan", recipe, "--arch", arch, "--on", arch, "--format", "json", "--mirror", f"docker.io={self.registry}"]
         return json.loads(sh(*command, env=self.env))["stages"]
 
-    def linear(self, recipe: str) -> Path:
+    def linear(self, recipe: str, arch: str = "amd64") -> Path:
         """Writes the same software as one linear Dockerfile, as people write them, and returns its path.
 
         One step after the other in one stage: the distribution's packages, the Python environment, then each component's wheels in the
         order of the plan; with the same cache mounts and the same checksums.
         """
-        stages = self.plan(recipe)
+        stages = self.plan(recipe, arch)
         work = {stage["name"]: stage["work"] for stage in stages}
         packages = work["system"]["packages"] + ["ca-certificates", "python3-venv"]
         apt = "--mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt/lists,sharing=locked"
@@ -123,7 +125,7 @@ class Bench:
                          "--no-deps --require-hashes --requirement /tmp/requirements.txt && rm /tmp/requirements.txt")
         folders = " ".join(work["image"]["folders"])
         lines += [f"RUN printf '%s\\n' {folders} > /etc/ld.so.conf.d/000-bench.conf && ldconfig", 'ENV PATH="/opt/venv/bin:$PATH"', ""]
-        path = self.folder / f"linear-{Path(recipe).stem}.Dockerfile"
+        path = self.folder / f"linear-{Path(recipe).stem}-{arch}.Dockerfile"
         path.write_text("\n".join(lines))
         return path
 
@@ -219,7 +221,7 @@ def main() -> None:
     if free < SPACE:
         sys.exit(f"{free:.0f} GB are free, and images of several GB are built side by side: make room for {SPACE} GB first "
                  "(workbench/workbench.sh prune)")
-    parts = {"unchanged": unchanged, "determinism": determinism, "cold": cold, "changed": changed, "itself": itself}
+    parts = {"unchanged": unchanged, "determinism": determinism, "cold": cold, "changed": changed, "foreign": foreign, "itself": itself}
     wanted = sys.argv[1:] or list(parts)
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=REPO, check=True)
     folder = Path(tempfile.mkdtemp(prefix="smp-image-bench-"))

@@ -10,7 +10,7 @@ REPO=$(dirname "$HERE")
 STATE=${SMP_WORKBENCH:-$REPO/target/workbench}
 [[ $STATE == /* ]] || STATE=$PWD/$STATE
 
-PARTS=(engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base)
+PARTS=(engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base base-arm64)
 ENGINES=(engine20 engine26 engine26c)
 
 # shellcheck source=lib/state.sh
@@ -25,6 +25,8 @@ source "$HERE/lib/services.sh"
 source "$HERE/lib/standins.sh"
 # shellcheck source=lib/base.sh
 source "$HERE/lib/base.sh"
+# shellcheck source=lib/foreign.sh
+source "$HERE/lib/foreign.sh"
 
 usage() {
     cat <<TEXT
@@ -35,6 +37,7 @@ usage: workbench.sh VERB [PART...]        without PART: every part
   status   print one line for each part
   down     stop the parts; their data and downloads stay
   prune    drop the build caches and the images (but the base) of running engines
+  emulate  on: let this machine start programs of arm64 (the whole machine, every engine); off: no longer
   wipe     stop everything and remove the state folder; with --keep-downloads, all of it but the downloads
 
 parts: ${PARTS[*]}
@@ -56,6 +59,7 @@ start_part() {
         ecr) up_ecr ;;
         tools) up_tools ;;
         base) up_base ;;
+        base-arm64) up_base_arm64 ;;
     esac
 }
 
@@ -68,6 +72,7 @@ part_is_up() {
         registry | registry-auth | ecr) service_is_up "$1" ;;
         tools) [[ -e $TOOLS/.complete ]] ;;
         base) [[ -e $BASE_TAR ]] ;;
+        base-arm64) [[ -e $BASE_ARM64 ]] ;;
     esac
 }
 
@@ -76,7 +81,7 @@ stop_part() {
         engine*) with_lock "$1" stop_engine "$1" ;;
         registry | registry-auth | ecr) with_lock "$1" stop_service "$1" ;;
         studio* | buildkitd) with_lock "$1" stop_process "$1" "$1" ;;
-        buildx | tools | base) ;; # files only; `wipe` removes them
+        buildx | tools | base | base-arm64) ;; # files only; `wipe` removes them
     esac
 }
 
@@ -105,6 +110,7 @@ part_env() {
             export_line SMP_WB_WHEELS "$STATE/cache/wheels"
             ;;
         base) export_line SMP_WB_BASE_TAR "$BASE_TAR" ;;
+        base-arm64) export_line SMP_WB_BASE_ARM64 "$BASE_ARM64" ;;
     esac
 }
 
@@ -115,17 +121,19 @@ verb_up() {
     require_machine
     mkdir -p "$STATE"/{cache,lock,log,pid,port} "$RUN"
     : >"$STATE/.smp-workbench"
-    local part job failed=() jobs=() names=() base=
+    local part job failed=() jobs=() names=() bases=()
     for part in "$@"; do
-        if [[ $part == base ]]; then base=wanted; (prepare_base) & else (start_part "$part") & fi
+        if [[ $part == base* ]]; then bases+=("$part"); (prepare_base) & else (start_part "$part") & fi
         jobs+=($!) names+=("$part")
     done
     for job in "${!jobs[@]}"; do
         wait "${jobs[job]}" || failed+=("${names[job]}")
     done
-    if [[ $base && " ${failed[*]} " != *" base "* ]]; then
-        (up_base) &
-        wait $! || failed+=(base)
+    if [[ " ${failed[*]} " != *" base"* ]]; then
+        for part in "${bases[@]}"; do
+            (start_part "$part") &
+            wait $! || failed+=("$part")
+        done
     fi
     if ((${#failed[@]})); then die "not up: ${failed[*]}"; fi
 }
@@ -181,7 +189,7 @@ verb_wipe() {
 main() {
     local verb=${1-help}
     shift || true
-    if [[ $verb == wipe ]]; then verb_wipe "$@"; return; fi
+    if [[ $verb == wipe || $verb == emulate ]]; then "verb_$verb" "$@"; return; fi
     local part
     for part in "$@"; do
         if [[ " ${PARTS[*]} " != *" $part "* ]]; then usage >&2; die "no part is called '$part'"; fi

@@ -204,7 +204,7 @@ impl Row for BaseImage {
     common!(|row| format!("{}:{}", row.repository, row.tag));
 
     fn further_facts(&self) -> Vec<&Fact> {
-        self.os_fact.iter().collect()
+        self.os_fact.iter().chain(&self.archs_fact).collect()
     }
 
     fn about(&self) -> Vec<Component> {

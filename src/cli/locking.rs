@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{RecipeArgs, SourceArgs};
+use crate::oci::Arch;
 use crate::recipe::Component;
 
 /// `smp-image lock`
@@ -54,7 +55,7 @@ pub const EVERYTHING: &str = "*";
 /// `smp-image plan`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan my.toml --offline"
+    after_help = "Examples:\n  smp-image plan\n  smp-image plan smp-2.8 --format json\n  smp-image plan my.toml --offline\n  smp-image plan --arch amd64 --on arm64"
 )]
 pub struct PlanVerb {
     /// The recipe.
@@ -69,4 +70,10 @@ pub struct PlanVerb {
     /// Need no lock and ask nobody: the versions that the catalogue chooses, and what they mean.
     #[arg(long)]
     pub offline: bool,
+    /// Where compiled wheels are kept: those that are there need not be compiled.
+    #[arg(long, value_name = "PLACE", env = "SMP_IMAGE_WHEELHOUSE")]
+    pub wheelhouse: Option<String>,
+    /// The processor architecture of the builder; without it that of this machine.
+    #[arg(long, value_name = "ARCH", value_enum, conflicts_with = "offline")]
+    pub on: Option<Arch>,
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::prepare::{Draft, INPUTS, Prepared};
+use super::prepare::{Draft, INPUTS, Machine, Prepared};
 use super::progress::Watcher;
-use super::{docker, doctor, failure, output};
+use super::wheels::{Borrowed, Stock, Workbench};
+use super::{docker, doctor, failure, foreign, output};
 use crate::cli::{Build, BuildArgs, Cli};
 use crate::commands::World;
 use crate::engine::{
-    BuildRequest, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
+    BuildRequest, Built, Cache, Context, DockerEngine, Engine as _, EngineError, EngineInfo, Secret,
 };
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
@@ -58,10 +59,16 @@ pub(super) async fn build(
     let cache_to = docker::caches("--cache-to", &arguments.cache_to)?;
     let engine = &docker::with_builder(engine, arguments, world).await?;
     let info = engine.info().await?;
-    let prepared = draft.prepared(machine(&info), world).await?;
+    let mut prepared = draft.prepared(machine(&info), world).await?;
     prepared.plan.warnings.iter().for_each(|warning| world.say(&format!("warning: {warning}")));
+    let stock = Stock::open(arguments.wheelhouse.as_deref(), &prepared.plan, world).await?;
+    stock.reaches(info.builder.as_deref())?;
+    prepared.take(stock.images(&prepared.plan)?)?;
     let studio = arguments.engine.studio || info.studio;
     let builder = builder(arguments.dialect, studio, &info)?;
+    if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
+        foreign::check(&prepared.plan, builder, &info, world)?;
+    }
     let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;
     let labels = prepared.labels(&dockerfile, arguments.profile, world)?;
@@ -75,15 +82,10 @@ pub(super) async fn build(
     if info.builder.is_none() {
         doctor::warn_of_space(&info, &prepared.lock.base.image, world);
     }
-    let context = if prepared.workpiece.recipe.copy.is_empty() {
-        Context::Empty
-    } else {
-        Context::Folder(prepared.workpiece.folder(world))
-    };
     let request = BuildRequest {
         source_date_epoch: Some(prepared.epoch(world)),
+        context: context(&prepared, world),
         dockerfile,
-        context,
         platform,
         tags,
         labels,
@@ -96,12 +98,53 @@ pub(super) async fn build(
         cache_from,
         cache_to: cache_to.into_iter().map(Cache::written).collect(),
     };
-    let watcher = Watcher::start("build", request.tags[0].whole(), cli, world);
-    let built = engine.build(&request, watcher.events()).await;
-    watcher.finish().await;
-    let built = built.map_err(|error| failure::of_build(error, &request.dockerfile))?;
     let reference = request.tags[0].clone();
-    Ok(Image { prepared, reference, id: built.id, building: Building::Built(built) })
+    let beside = info.builder.is_some();
+    let mut job = Job { engine, beside, request, builder, prepared, cli, world };
+    let mut borrowed = Borrowed::default();
+    let built = job.run(&stock, &mut borrowed).await;
+    borrowed.put_away(engine).await;
+    let built = built?;
+    Ok(Image { prepared: job.prepared, reference, id: built.id, building: Building::Built(built) })
+}
+
+/// A build that has to run.
+struct Job<'a> {
+    engine: &'a DockerEngine,
+    beside: bool,
+    request: BuildRequest,
+    builder: Builder,
+    prepared: Prepared,
+    cli: &'a Cli,
+    world: &'a World,
+}
+
+impl Job<'_> {
+    /// Supplies the wheels, compiling those that are nowhere, and builds the image.
+    async fn run(&mut self, stock: &Stock, borrowed: &mut Borrowed) -> Result<Built, Failure> {
+        let Self { engine, beside, request, cli, world, .. } = self;
+        let bench = Workbench { engine, beside: *beside, request, cli, world };
+        let compiled = bench.supply(&self.prepared.plan, stock, borrowed).await?;
+        if !compiled.is_empty() {
+            self.prepared.take(compiled)?;
+            self.request.dockerfile = self.prepared.dockerfile(self.builder)?;
+            self.request.labels =
+                self.prepared.labels(&self.request.dockerfile, self.request.profile, self.world)?;
+        }
+        let watcher = Watcher::start("build", self.request.tags[0].whole(), self.cli, self.world);
+        let built = self.engine.build(&self.request, watcher.events()).await;
+        watcher.finish().await;
+        built.map_err(|error| failure::of_build(error, &self.request.dockerfile))
+    }
+}
+
+/// Returns the files that the build may copy.
+fn context(prepared: &Prepared, world: &World) -> Context {
+    if prepared.workpiece.recipe.copy.is_empty() {
+        Context::Empty
+    } else {
+        Context::Folder(prepared.workpiece.folder(world))
+    }
 }
 
 impl Image {
@@ -124,10 +167,14 @@ impl Image {
     }
 }
 
-/// Returns memory and processors of the machine that builds; a builder beside the engine does not tell its own.
-fn machine(info: &EngineInfo) -> (Option<u64>, Option<u64>) {
+/// Returns what is known of the machine that builds; a builder beside the engine does not tell its memory and processors.
+fn machine(info: &EngineInfo) -> Machine {
     let known = info.builder.is_none();
-    (known.then_some(info.memory), known.then_some(info.processors))
+    Machine {
+        memory: known.then_some(info.memory),
+        processors: known.then_some(info.processors),
+        platform: Some(info.platform),
+    }
 }
 
 /// Returns for which builder the Dockerfile is written: the one asked for, else BuildKit where the engine has it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::prepare::prepare;
+use super::prepare::{Machine, prepare};
 use super::workshop::Workpiece;
 use super::{output, source};
 use crate::catalog::Own;
@@ -99,7 +99,7 @@ pub(super) async fn expected(asked: Option<&str>, arch: Arch, world: &World) -> 
     let Some(recipe) = asked else { return Ok(Expected { target, probes: Vec::new(), own }) };
     let recipe = RecipeArgs { recipe: Some(recipe.to_owned()), arch };
     let source = SourceArgs { mirror: Vec::new() };
-    let prepared = prepare(&recipe, &source, (None, None), world).await?;
+    let prepared = prepare(&recipe, &source, Machine::default(), world).await?;
     let target = of_recipe(target, &prepared.workpiece)?.expecting(prepared.plan.expectations);
     Ok(Expected { target, probes: prepared.plan.probes, own })
 }

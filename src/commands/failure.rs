@@ -4,9 +4,11 @@ use crate::catalog::CatalogError;
 use crate::engine::{EngineError, StepFailure};
 use crate::error::{Failure, Fault};
 use crate::plan::PlanError;
+use crate::render::RenderError;
 use crate::report::plain;
 use crate::resolve::ResolveError;
 use crate::resolve::upstream::UpstreamError;
+use crate::wheelhouse::WheelhouseError;
 
 mod elsewhere;
 
@@ -192,6 +194,38 @@ fn of_engine(error: &EngineError) -> (Fault, Vec<String>) {
             (Fault::Machine, Vec::new())
         }
         EngineError::Api { .. } | EngineError::Protocol { .. } => (Fault::Machine, Vec::new()),
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        let message = error.to_string();
+        match error {
+            RenderError::Template { .. } => Self::said(Fault::Defect, message),
+            RenderError::Foreign { .. } => Self::said(Fault::Machine, message).hint(
+                "take BuildKit (Docker Engine 23.0 or later), or a builder of the image's architecture",
+            ),
+        }
+    }
+}
+
+impl From<WheelhouseError> for Failure {
+    fn from(error: WheelhouseError) -> Self {
+        let message = error.to_string();
+        match error {
+            WheelhouseError::Folder { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::said(Fault::Machine, message).hint("make room there, or name another --wheelhouse")
+            }
+            WheelhouseError::Folder { .. } => Self::said(Fault::Machine, message)
+                .hint("name a folder that can be read and written, or leave --wheelhouse away"),
+            WheelhouseError::Corrupt { path, .. } => Self::said(Fault::Machine, message)
+                .hint(format!("remove {} and it is compiled again", path.display())),
+            WheelhouseError::Tampered { path, .. } => {
+                let folder = path.parent().unwrap_or(&path).display().to_string();
+                Self::said(Fault::Build, message)
+                    .hint(format!("find out who changed it; when {folder} is removed, it is compiled again"))
+            }
+        }
     }
 }
 

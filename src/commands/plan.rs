@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Machine, Prepared, prepare};
+use super::wheels::Stock;
 use super::workshop;
 use crate::cli::{Cli, Format, PlanVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::oci::Platform;
+use crate::oci::{Arch, Platform};
 use crate::plan::{Compilation, Options, Outline, Plan, PlannedComponent, Runs, StartsFrom, Volume};
 use crate::recipe::Component;
 use crate::resolve::{self, Renewal, upstream::offline::Offline};
@@ -24,7 +25,11 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
             Format::Text | Format::Junit | Format::Sarif => outlined(&outline),
         }
     } else {
-        let prepared = prepare(&verb.recipe, &verb.source, (memory, None), world).await?;
+        let platform = verb.on.or_else(Arch::host).map(|arch| Platform { arch });
+        let builder = Machine { memory, platform, ..Machine::default() };
+        let mut prepared = prepare(&verb.recipe, &verb.source, builder, world).await?;
+        let stock = Stock::open(verb.wheelhouse.as_deref(), &prepared.plan, world).await?;
+        prepared.take(stock.images(&prepared.plan)?)?;
         match cli.format {
             Format::Json => with_own_facts(&prepared)?,
             Format::Text | Format::Junit | Format::Sarif => prepared
@@ -77,7 +82,7 @@ fn outlined(outline: &Outline) -> String {
 }
 
 fn told(plan: &Plan) -> String {
-    let mut text = format!("{} for {}\n", plan.recipe, plan.target.platform);
+    let mut text = format!("{} for {}, built on {}\n", plan.recipe, plan.target.platform, plan.builder);
     let instances: Vec<&str> = plan.target.instances.iter().map(|instance| instance.name.as_str()).collect();
     // Writing to a String cannot fail.
     let _infallible = writeln!(text, "runs on {}", instances.join(", "));
@@ -89,18 +94,36 @@ fn told(plan: &Plan) -> String {
         let _infallible = writeln!(text, "\n{}  (from {from})", stage.name);
         for step in &stage.steps {
             let runs = match step.runs {
-                Runs::Native => "native",
-                Runs::Target => "target",
+                Runs::Target if plan.is_foreign() => "emulated",
+                _ => "native",
             };
-            let _infallible = writeln!(text, "  {runs}  {}", step.does);
+            let _infallible = writeln!(text, "  {runs:<8}  {}", step.does);
         }
     }
-    text.push('\n');
+    let _infallible = writeln!(text, "\n{}\n", counted(plan));
     components(&mut text, &plan.components);
     volumes(&mut text, &plan.downloads);
     compilations(&mut text, &plan.compile);
     for warning in &plan.warnings {
         let _infallible = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+/// Returns how many steps run as they are, how many must be emulated, and how many compilations are left out.
+fn counted(plan: &Plan) -> String {
+    let steps = if plan.native_steps == 1 { "step" } else { "steps" };
+    let mut text = format!("{} {steps} native", plan.native_steps);
+    // Writing to a String cannot fail.
+    let _infallible = match plan.emulated_steps {
+        0 if plan.is_foreign() => {
+            write!(text, ", none emulated: nothing of {} is started", plan.target.platform)
+        }
+        0 => Ok(()),
+        emulated => write!(text, ", {emulated} emulated"),
+    };
+    if plan.cached_steps > 0 {
+        let _infallible = write!(text, ", {} compiled before and taken as they are", plan.cached_steps);
     }
     text
 }

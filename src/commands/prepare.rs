@@ -7,13 +7,13 @@ use sha2::Digest as _;
 
 use super::lock;
 use super::workshop::{self, Workpiece};
-use crate::catalog::Own;
+use crate::catalog::{Catalog, Own};
 use crate::cli::{LockArgs, RecipeArgs, SourceArgs};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
 use crate::lock::Lock;
 use crate::oci::{Digest, Platform, Profile};
-use crate::plan::{Mirror, Options, Plan};
+use crate::plan::{KeptWheel, Mirror, Options, Plan};
 use crate::recipe::Recipe;
 use crate::render::{self, Builder};
 
@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     /// What files of the user's did to the facts that were used.
     pub(super) own: Own,
+    catalog: Catalog,
+    options: Options,
 }
 
 /// How far the lock may be brought up to date.
@@ -45,6 +47,17 @@ impl From<&LockArgs> for Asking {
     fn from(arguments: &LockArgs) -> Self {
         if arguments.locked { Self::Forbidden } else { Self::Allowed }
     }
+}
+
+/// What is known of the machine that builds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Machine {
+    /// Its memory in bytes.
+    pub(super) memory: Option<u64>,
+    /// Its processors.
+    pub(super) processors: Option<u64>,
+    /// Its platform; that of the image where nobody said.
+    pub(super) platform: Option<Platform>,
 }
 
 /// What can be known without asking anybody: no engine, no network.
@@ -85,22 +98,24 @@ impl Draft {
         Ok(())
     }
 
-    /// Asks for what the lock leaves open, where that is allowed, and makes the plan for a builder with this memory and these
-    /// processors.
-    pub(super) async fn prepared(
-        self,
-        builder: (Option<u64>, Option<u64>),
-        world: &World,
-    ) -> Result<Prepared, Failure> {
+    /// Asks for what the lock leaves open, where that is allowed, and makes the plan for `builder`.
+    pub(super) async fn prepared(self, builder: Machine, world: &World) -> Result<Prepared, Failure> {
         let Self { workpiece, lock, platform, mirrors, asking } = self;
         let catalog = super::catalog::load(world)?;
         let lock = match lock {
             Some(lock) if asking == Asking::Forbidden => lock,
             lock => lock::for_build(lock, &workpiece, platform, &catalog, world, &mirrors).await?,
         };
-        let options = Options { builder_memory: builder.0, builder_processors: builder.1, mirrors };
+        let options = Options {
+            builder_memory: builder.memory,
+            builder_processors: builder.processors,
+            builder: builder.platform,
+            wheels: BTreeMap::new(),
+            mirrors,
+        };
         let plan = Plan::new(&workpiece.recipe, &lock, &catalog, &options)?;
-        Ok(Prepared { workpiece, lock, plan, own: catalog.own().clone() })
+        let own = catalog.own().clone();
+        Ok(Prepared { workpiece, lock, plan, own, catalog, options })
     }
 }
 
@@ -108,13 +123,20 @@ impl Draft {
 pub(super) async fn prepare(
     arguments: &RecipeArgs,
     source: &SourceArgs,
-    builder: (Option<u64>, Option<u64>),
+    builder: Machine,
     world: &World,
 ) -> Result<Prepared, Failure> {
     Draft::read(arguments, source, Asking::Forbidden, world)?.prepared(builder, world).await
 }
 
 impl Prepared {
+    /// Plans anew, so that `wheels` are taken and not compiled.
+    pub(super) fn take(&mut self, wheels: BTreeMap<String, KeptWheel>) -> Result<(), Failure> {
+        self.options.wheels.extend(wheels);
+        self.plan = Plan::new(&self.workpiece.recipe, &self.lock, &self.catalog, &self.options)?;
+        Ok(())
+    }
+
     /// Returns what a report must say of the facts that were used: something only where there were facts of the user's.
     pub(super) fn said_of_facts(&self) -> Option<Own> {
         (!self.own.is_empty()).then(|| self.own.clone())
@@ -122,7 +144,7 @@ impl Prepared {
 
     /// Returns the Dockerfile for `builder`.
     pub(super) fn dockerfile(&self, builder: Builder) -> Result<String, Failure> {
-        render::render(&self.plan, builder).map_err(|error| Failure::said(Fault::Defect, error.to_string()))
+        Ok(render::render(&self.plan, builder)?)
     }
 
     /// Returns the labels of the image: OCI's, and the digests of everything that went into it.

@@ -1,14 +1,16 @@
 //! `smp-image render`: prints the Dockerfile.
 
-use super::prepare::prepare;
+use super::prepare::{Machine, prepare};
 use crate::cli::{Cli, Format, Render};
 use crate::commands::World;
 use crate::error::Failure;
+use crate::oci::Platform;
 use crate::render::Builder;
 
 pub(super) async fn run(verb: &Render, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let memory = (Some(verb.memory << 30), None);
-    let prepared = prepare(&verb.recipe, &verb.source, memory, world).await?;
+    let platform = verb.on.map(|arch| Platform { arch });
+    let builder = Machine { memory: Some(verb.memory << 30), platform, ..Machine::default() };
+    let prepared = prepare(&verb.recipe, &verb.source, builder, world).await?;
     let dockerfile = prepared.dockerfile(Builder::from(verb.dialect))?;
     let text = match cli.format {
         Format::Json => format!("{}\n", serde_json::json!({ "dockerfile": dockerfile })),

@@ -110,12 +110,16 @@ impl Workpiece {
     #[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
     pub(super) fn read_lock(&self, platform: Platform) -> Result<Option<Result<Lock, LockError>>, Failure> {
         let (origin, text) = match self.lock_path(platform) {
-            None => match builtin::find(self.recipe.name.get_ref().as_str()).and_then(|recipe| recipe.lock) {
-                // Built-in locks are for amd64; for another platform one is made when it is asked for.
-                Some(_) if platform.arch != Arch::Amd64 => return Ok(None),
-                Some(text) => (format!("built-in:{}.lock", self.recipe.name.get_ref()), text.to_owned()),
-                None => return Ok(None),
-            },
+            None => {
+                let name = self.recipe.name.get_ref().as_str();
+                let locks = builtin::find(name).map(|recipe| match platform.arch {
+                    Arch::Amd64 => ("lock", recipe.lock),
+                    Arch::Arm64 => ("arm64.lock", recipe.arm64),
+                });
+                // Where a built-in recipe is not locked for a platform, it is locked when it is asked for.
+                let Some((ending, Some(text))) = locks else { return Ok(None) };
+                (format!("built-in:{name}.{ending}"), text.to_owned())
+            }
             Some(path) => match std::fs::read(&path) {
                 Ok(bytes) => (path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -2,8 +2,8 @@
 
 use super::compose::{Composer, compiling_image, known_version, source_stage};
 use super::python::{self, Home, Python};
-use super::stage::{Compile, Part, PythonCompile, StartsFrom, Variable, Work};
-use super::{ImageRef, PlanError};
+use super::stage::{Compile, Part, PythonCompile, StartsFrom, Variable};
+use super::{ImageRef, PlanError, Work};
 use crate::catalog::Os;
 use crate::lock::{LockedComponent, Origin};
 use crate::recipe::{AptPackage, Component, ImagePath, Version};
@@ -149,6 +149,16 @@ impl<'a, 'b> Compiler<'a, 'b> {
         let Some(home) = self.home() else {
             return Err(PlanError::Unsupported { component: locked.name, origin: locked.origin });
         };
+        let settings = self.settings(locked, &home)?;
+        let key = self.composer.wheel_key(locked, &settings)?;
+        let name = if locked.wheels.is_empty() {
+            locked.name.name().to_owned()
+        } else {
+            format!("{}-compiled", locked.name)
+        };
+        if let Some(stage) = self.composer.taken_wheel(&name, (locked, &key), &home.prefix)? {
+            return self.composer.keep(&stage, &home.prefix);
+        }
         let parts = self.python_parts(locked.name);
         let mut wheels: Vec<ImagePath> = Vec::new();
         for folder in self.composer.library_folders() {
@@ -162,7 +172,8 @@ impl<'a, 'b> Compiler<'a, 'b> {
             tools: self.tools()?,
             venv: matches!(self.composer.python, Python::Venv(_)),
             parts,
-            settings: self.settings(locked, &home)?,
+            settings,
+            key,
             wheels,
             max_jobs: self.composer.options.max_jobs(),
         };
@@ -171,11 +182,6 @@ impl<'a, 'b> Compiler<'a, 'b> {
             _ => Work::TransformerEngine(compile),
         };
         let from = self.devel(locked.name)?;
-        let name = if locked.wheels.is_empty() {
-            locked.name.name().to_owned()
-        } else {
-            format!("{}-compiled", locked.name)
-        };
         let stage = self.composer.push(&name, from, work)?;
         self.composer.keep(&stage, &home.prefix)
     }

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::compile::Compiler;
-use super::policy;
+use super::foreign::{OVERLAY, TOOLS};
 use super::python::{self, Home, Python};
-use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable, Work};
-use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target};
-use crate::catalog::{BaseImage, Catalog, Packages};
+use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable};
+use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target, Work};
+use crate::catalog::{Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};
 use crate::oci::Dialect;
 use crate::recipe::{AptPackage, Component, CondaPackage, EnvName, ImagePath, LocalPath, Recipe, Version};
@@ -43,6 +43,10 @@ pub(super) struct Composer<'a> {
     pub(super) options: &'a Options,
     pub(super) target: &'a Target,
     pub(super) python: Python,
+    /// Whether the builder's architecture is not the target's.
+    pub(super) foreign: bool,
+    /// The stage whose Python unpacks wheels, where the image has a Python of its own.
+    pub(super) unpacks_in: Option<StartsFrom>,
     pub(super) stages: Vec<Stage>,
     /// What reaches the image, in order.
     pub(super) parts: Vec<Part>,
@@ -66,6 +70,8 @@ pub(super) fn stages(
         options,
         target,
         python,
+        foreign: options.builder.is_some_and(|builder| builder != target.platform),
+        unpacks_in: None,
         stages: Vec::new(),
         parts: Vec::new(),
         folders: Vec::new(),
@@ -77,16 +83,20 @@ pub(super) fn stages(
 impl Composer<'_> {
     fn compose(&mut self) -> Result<(), PlanError> {
         let base = StartsFrom::Image(ImageRef::new(&self.lock.base, self.options)?);
-        let mut trunk = self.system(&base)?;
+        let mut trunk = if self.foreign { self.foreign_system(&base)? } else { self.system(&base)? };
         self.sources(&base)?;
-        let unpacks_in = self.interpreter(&base)?;
-        let in_place = self.wheels(unpacks_in.as_ref())?;
+        self.unpacks_in = self.interpreter(&base)?;
+        let in_place = self.wheels()?;
         if let Some(efa) = self.component(Component::Efa, Origin::Installer) {
             let version = known_version(efa)?;
             trunk = self.efa(version, trunk)?;
         }
         Compiler::new(self)?.compile()?;
-        self.image(trunk, in_place)
+        self.image(trunk, in_place)?;
+        if self.foreign {
+            self.place_steps();
+        }
+        Ok(())
     }
 
     /// Returns `component` of the lock if it comes into the image by `origin`.
@@ -95,8 +105,34 @@ impl Composer<'_> {
     }
 
     pub(super) fn push(&mut self, name: &str, from: StartsFrom, work: Work) -> Result<StageName, PlanError> {
+        let native = match &from {
+            StartsFrom::Stage(parent) => {
+                self.stages.iter().any(|stage| stage.name == *parent && stage.native)
+            }
+            StartsFrom::Image(_) => false,
+        };
+        self.push_on(name, from, work, native)
+    }
+
+    /// Adds a stage that runs on the builder's own platform, whatever the image is made for.
+    pub(super) fn push_native(
+        &mut self,
+        name: &str,
+        from: StartsFrom,
+        work: Work,
+    ) -> Result<StageName, PlanError> {
+        self.push_on(name, from, work, true)
+    }
+
+    fn push_on(
+        &mut self,
+        name: &str,
+        from: StartsFrom,
+        work: Work,
+        native: bool,
+    ) -> Result<StageName, PlanError> {
         let name: StageName = name.parse()?;
-        self.stages.push(Stage { name: name.clone(), from, only: None, steps: work.steps(), work });
+        self.stages.push(Stage { name: name.clone(), from, native, only: None, steps: work.steps(), work });
         Ok(name)
     }
 
@@ -109,12 +145,17 @@ impl Composer<'_> {
 
     /// Adds the stage that installs what stays of the distribution; returns what the image starts from.
     fn system(&mut self, base: &StartsFrom) -> Result<StartsFrom, PlanError> {
-        let packages: Vec<AptRequest> = self.lock.apt.iter().map(AptRequest::from).collect();
+        let packages = self.packages();
         if packages.is_empty() {
             return Ok(base.clone());
         }
         let work = Work::System { packages, venv: self.python.venv() };
         Ok(StartsFrom::Stage(self.push("system", base.clone(), work)?))
+    }
+
+    /// Returns the packages of the distribution that the image has, sorted.
+    pub(super) fn packages(&self) -> Vec<AptRequest> {
+        self.lock.apt.iter().map(AptRequest::from).collect()
     }
 
     /// Adds a stage for each source archive, and the one that they download in.
@@ -132,7 +173,11 @@ impl Composer<'_> {
         }
         // The classic builder cannot mount the installer from another stage, and would download it in vain.
         let mounted = |origin: Origin| (origin == Origin::Installer).then_some(Dialect::Buildkit);
-        let fetch = self.push("fetch", base.clone(), Work::Fetch)?;
+        let fetch = if self.foreign && !self.fetches_programs() {
+            self.push("fetch", StartsFrom::Stage(TOOLS.parse()?), Work::Fetch)?
+        } else {
+            self.push("fetch", base.clone(), Work::Fetch)?
+        };
         if !conda && archives.iter().all(|(_, origin)| mounted(*origin).is_some()) {
             self.last_only(Dialect::Buildkit);
         }
@@ -170,7 +215,11 @@ impl Composer<'_> {
                 if self.lock.requirements().next().is_none() {
                     return Ok(None);
                 }
-                self.push("python", base.clone(), Work::Python { venv: home.prefix })?
+                if self.foreign {
+                    TOOLS.parse()?
+                } else {
+                    self.push("python", base.clone(), Work::Python { venv: home.prefix })?
+                }
             }
             Python::Conda(home) => self.smp(&home)?,
         };
@@ -210,13 +259,14 @@ impl Composer<'_> {
     }
 
     /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
-    fn wheels(&mut self, unpacks_in: Option<&StartsFrom>) -> Result<Vec<PinnedPackage>, PlanError> {
+    fn wheels(&mut self) -> Result<Vec<PinnedPackage>, PlanError> {
         let groups = python::groups(self.lock)?;
-        let (Some(from), Some(home)) = (unpacks_in, self.python.home().cloned()) else {
+        let (Some(from), Some(home)) = (self.unpacks_in.clone(), self.python.home().cloned()) else {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
         };
         for group in groups {
             let work = Work::Wheels {
+                host: self.host(),
                 tools: self.tools(&group)?,
                 title: group.title,
                 packages: group.packages,
@@ -247,26 +297,11 @@ impl Composer<'_> {
             .collect()
     }
 
-    fn efa(&mut self, version: Version, trunk: StartsFrom) -> Result<StartsFrom, PlanError> {
-        let base = self.catalog.image(&self.lock.base.image);
-        let work = Work::Efa {
-            flags: installer_flags(&version, base)?,
-            plugin: version >= policy::brings_plugin()?,
-            source: source_stage(Component::Efa).parse()?,
-            download: self.download(Component::Efa)?,
-            version,
-        };
-        self.folders.push("/opt/amazon/efa/lib".parse()?);
-        if self.component(Component::AwsOfiNccl, Origin::Archive).is_none() {
-            // The plugin's folder lost its architecture in some release between 1.44 and 1.48.
-            let machine = self.target.platform.arch.machine();
-            self.folders.push(format!("/opt/amazon/ofi-nccl/lib/{machine}-linux-gnu").parse()?);
-            self.folders.push("/opt/amazon/ofi-nccl/lib".parse()?);
+    fn image(&mut self, mut trunk: StartsFrom, mut packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
+        let overlaid = self.foreign && !packages.is_empty();
+        if overlaid {
+            self.overlay(std::mem::take(&mut packages))?;
         }
-        Ok(StartsFrom::Stage(self.push("efa", trunk, work)?))
-    }
-
-    fn image(&mut self, trunk: StartsFrom, packages: Vec<PinnedPackage>) -> Result<(), PlanError> {
         let copies = self
             .recipe
             .copy
@@ -275,13 +310,16 @@ impl Composer<'_> {
             .collect();
         let mut parts = std::mem::take(&mut self.parts);
         parts.sort_by_key(|part| LARGE_FIRST.iter().position(|name| *name == part.stage.as_str()));
+        if self.foreign {
+            (trunk, parts) = self.foreign_image(trunk, parts)?;
+        }
         let work = Work::Image {
             parts,
             packages,
             folders: std::mem::take(&mut self.folders),
             copies,
             path: self.path()?,
-            env: self.env()?,
+            env: self.env(overlaid)?,
             workdir: self.recipe.image.workdir.as_ref().map(|workdir| workdir.get_ref().clone()),
         };
         self.push("image", trunk, work)?;
@@ -304,30 +342,20 @@ impl Composer<'_> {
     }
 
     /// Returns the image's variables: the recipe's, over what makes container runtimes hand out GPUs.
-    fn env(&self) -> Result<Vec<Variable>, PlanError> {
+    fn env(&self, overlaid: bool) -> Result<Vec<Variable>, PlanError> {
         let mut env = BTreeMap::new();
         let base = self.catalog.image(&self.lock.base.image);
         if base.is_some_and(|image| !image.carries.contains_key(&Component::Cuda)) {
             env.insert("NVIDIA_VISIBLE_DEVICES".parse::<EnvName>()?, "all".parse()?);
             env.insert("NVIDIA_DRIVER_CAPABILITIES".parse()?, "compute,utility".parse()?);
         }
+        if overlaid {
+            env.insert("PYTHONPATH".parse()?, OVERLAY.parse()?);
+        }
         let own = self.recipe.image.env.iter();
         env.extend(own.map(|(name, value)| (name.clone(), value.get_ref().clone())));
         Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
     }
-}
-
-/// Returns the options of EFA installer `version` in a container on `base`.
-///
-/// From 1.48.0 the installer takes any image with `/opt/nvidia/nvidia_entrypoint.sh` for one of NGC and leaves out rdma-core or its
-/// plugin; older installers do not know the options that stop it.
-fn installer_flags(version: &Version, base: Option<&BaseImage>) -> Result<Vec<String>, PlanError> {
-    let mut flags = vec!["-y", "--skip-kmod", "--skip-limit-conf", "--no-verify"];
-    let knows_ngc: Version = "1.48.0".parse()?;
-    if *version >= knows_ngc && base.is_none_or(|image| image.nvidia_entrypoint) {
-        flags.extend(["--disable-ngc", "--disable-build-ngc"]);
-    }
-    Ok(flags.into_iter().map(str::to_owned).collect())
 }
 
 /// Returns the facts on the Python packages that bring `locked`: those whose leader is among them.

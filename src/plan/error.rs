@@ -135,6 +135,12 @@ pub enum PlanError {
     /// A value of lock or catalogue that could not stand in a Dockerfile.
     #[error("lock and catalogue together make a value that cannot stand in a Dockerfile: {0}")]
     Value(#[from] BadValue),
+    /// The image in which packages are unpacked has no name that reads.
+    #[error("`{image}`, in which packages are unpacked, is no image")]
+    NoTools {
+        /// As written.
+        image: String,
+    },
     /// The lock is for another platform than a component supports.
     #[error("{component} has no build for {platform}")]
     Platform {

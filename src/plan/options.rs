@@ -1,9 +1,12 @@
 //! What a plan depends on beyond recipe and lock: the builder's memory, and mirrors of registries.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::oci::Reference;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Platform, Reference};
 
 /// Memory assumed where the builder is not known: a common CI runner.
 const ASSUMED_MEMORY: u64 = 16 << 30;
@@ -20,8 +23,19 @@ pub struct Options {
     pub builder_memory: Option<u64>,
     /// Processors of the machine that builds, where they are known.
     pub builder_processors: Option<u64>,
+    /// The platform of the machine that builds; that of the image where it is not known.
+    pub builder: Option<Platform>,
+    /// Images that hold wheels which were compiled before, by the names of their keys ([`super::WheelKey`]).
+    pub wheels: BTreeMap<String, KeptWheel>,
     /// Registries to ask instead of others.
     pub mirrors: Vec<Mirror>,
+}
+
+/// An image that holds a compiled wheel in `/wheels`, beside its checksum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KeptWheel {
+    /// The image, as a builder is told it.
+    pub image: String,
 }
 
 impl Options {
@@ -104,7 +118,7 @@ mod tests {
         let with = |gib: u64, processors| Options {
             builder_memory: Some(gib << 30),
             builder_processors: processors,
-            mirrors: Vec::new(),
+            ..Options::default()
         };
         assert_eq!(with(4, None).max_jobs(), 1);
         assert_eq!(with(16, None).max_jobs(), 2);

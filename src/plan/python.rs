@@ -30,12 +30,15 @@ pub(super) struct Home {
     pub(super) prefix: ImagePath,
     /// Its packages.
     pub(super) site_packages: ImagePath,
+    /// Its Python, as `3.12`.
+    pub(super) version: String,
 }
 
 impl Home {
     fn new(prefix: &str, version: &Version) -> Result<Self, PlanError> {
-        let site_packages = format!("{prefix}/lib/python{}/site-packages", version.release(2)).parse()?;
-        Ok(Self { prefix: prefix.parse()?, site_packages })
+        let version = version.release(2);
+        let site_packages = format!("{prefix}/lib/python{version}/site-packages").parse()?;
+        Ok(Self { prefix: prefix.parse()?, site_packages, version })
     }
 
     /// Returns the path of `folder` below the packages.

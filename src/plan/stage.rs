@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AptRequest, CondaRecord, ImageRef, PinnedPackage};
+use super::{ImageRef, PinnedPackage, WheelKey, Work};
 use crate::lock::{Artefact, Pin};
 use crate::oci::Dialect;
-use crate::recipe::{
-    AptPackage, ArtefactUrl, CondaPackage, EnvName, EnvValue, ImagePath, LocalPath, Name, Version,
-};
+use crate::recipe::{AptPackage, ArtefactUrl, EnvName, EnvValue, ImagePath, LocalPath, Name, Version};
 
 /// The name of a stage: lower-case letters, digits and `-`.
 pub type StageName = Name;
@@ -20,6 +18,8 @@ pub struct Stage {
     pub name: StageName,
     /// What it starts from.
     pub from: StartsFrom,
+    /// Whether it runs on the builder's own platform, whatever the image is made for: nothing of it but files reaches the image.
+    pub native: bool,
     /// The only dialect that needs it; absent where both do.
     pub only: Option<Dialect>,
     /// Its instructions after `FROM`, in order.
@@ -75,121 +75,6 @@ pub enum Runs {
     Target,
 }
 
-/// What a stage does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Work {
-    /// Packages of the distribution that stay in the image, and the empty Python environment.
-    System {
-        /// The packages, sorted, each as `name=version` where the lock knows the version.
-        packages: Vec<AptRequest>,
-        /// Where the Python environment is made, if the image has one of its own.
-        #[schemars(with = "Option<String>")]
-        venv: Option<ImagePath>,
-    },
-    /// The Python environment with pip, in which wheels are unpacked.
-    Python {
-        /// Its place, the same as in the image.
-        #[schemars(with = "String")]
-        venv: ImagePath,
-    },
-    /// Python packages, unpacked below `/out`.
-    Wheels {
-        /// Packages of the distribution that source distributions among them are built with.
-        #[schemars(with = "Vec<String>")]
-        tools: Vec<AptPackage>,
-        /// For whom, in words.
-        title: String,
-        /// The packages.
-        packages: Vec<PinnedPackage>,
-        /// The Python environment to which they belong.
-        #[schemars(with = "String")]
-        prefix: ImagePath,
-    },
-    /// The stage that downloads.
-    Fetch,
-    /// A source archive, downloaded, verified and unpacked into `/src`.
-    Source {
-        /// The archive.
-        download: Download,
-    },
-    /// AWS's EFA installer, run.
-    Efa {
-        /// The version.
-        #[schemars(with = "String")]
-        version: Version,
-        /// The stage that holds it unpacked (`BuildKit` mounts it).
-        #[schemars(with = "String")]
-        source: StageName,
-        /// The tarball (the classic builder cannot mount, and downloads in the step itself).
-        download: Download,
-        /// Its options.
-        flags: Vec<String>,
-        /// Whether it brings the NCCL plugin.
-        plugin: bool,
-    },
-    /// aws-ofi-nccl, compiled.
-    AwsOfiNccl(Compile),
-    /// `GDRCopy`, compiled.
-    Gdrcopy(Compile),
-    /// nccl-tests, compiled.
-    NcclTests {
-        /// What every compiling stage has.
-        #[serde(flatten)]
-        compile: Compile,
-        /// Where NCCL's headers and library are.
-        #[schemars(with = "String")]
-        nccl: ImagePath,
-        /// Where Open MPI is, if the image has it.
-        #[schemars(with = "Option<String>")]
-        mpi: Option<ImagePath>,
-        /// What nvcc is told to generate.
-        gencode: String,
-    },
-    /// The SMP conda environment.
-    Smp {
-        /// micromamba, which installs it.
-        download: Download,
-        /// Channels, the first wins.
-        #[schemars(with = "Vec<String>")]
-        channels: Vec<ArtefactUrl>,
-        /// Packages as `name=version=build`.
-        #[schemars(with = "Vec<String>")]
-        packages: Vec<CondaPackage>,
-        /// Where the environment is made.
-        #[schemars(with = "String")]
-        prefix: ImagePath,
-        /// The records of packages whose checksums the lock knows.
-        verified: Vec<CondaRecord>,
-        /// The checksum of the list of everything that was installed, with each package's own checksum.
-        listed: Checksum,
-    },
-    /// Transformer Engine's PyTorch extension, compiled.
-    TransformerEngine(PythonCompile),
-    /// flash-attn, compiled.
-    FlashAttn(PythonCompile),
-    /// The image.
-    Image {
-        /// What is copied from other stages.
-        parts: Vec<Part>,
-        /// Python packages that go into the base's own Python, where it has one.
-        packages: Vec<PinnedPackage>,
-        /// Folders that the loader searches, the first wins.
-        #[schemars(with = "Vec<String>")]
-        folders: Vec<ImagePath>,
-        /// Files of the user.
-        copies: Vec<UserCopy>,
-        /// Folders that are put in front of `PATH`.
-        #[schemars(with = "Vec<String>")]
-        path: Vec<ImagePath>,
-        /// Environment variables.
-        env: Vec<Variable>,
-        /// The working directory.
-        #[schemars(with = "Option<String>")]
-        workdir: Option<ImagePath>,
-    },
-}
-
 /// What every compiling stage has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Compile {
@@ -222,6 +107,8 @@ pub struct PythonCompile {
     pub parts: Vec<Part>,
     /// Environment variables of the compilation.
     pub settings: Vec<Variable>,
+    /// By what the wheel is known that comes of it.
+    pub key: WheelKey,
     /// Folders of headers and libraries that wheels brought, below the environment's site-packages.
     #[schemars(with = "Vec<String>")]
     pub wheels: Vec<ImagePath>,
@@ -293,55 +180,12 @@ impl Stage {
             StartsFrom::Image(_) => None,
         };
         let parts = self.work.parts().iter().map(|part| &part.stage);
-        from.into_iter().chain(self.work.source()).chain(parts).collect()
+        from.into_iter().chain(self.work.mounts()).chain(parts).collect()
     }
 
     /// Returns whether `dialect` has this stage.
     pub fn is_in(&self, dialect: Dialect) -> bool {
         self.only.is_none_or(|only| only == dialect)
-    }
-}
-
-impl Work {
-    /// Returns the name of its template without the ending.
-    pub fn template(&self) -> &'static str {
-        match self {
-            Self::System { .. } => "system",
-            Self::Python { .. } => "python",
-            Self::Wheels { .. } => "wheels",
-            Self::Fetch => "fetch",
-            Self::Source { .. } => "source",
-            Self::Efa { .. } => "efa",
-            Self::AwsOfiNccl(_) => "aws-ofi-nccl",
-            Self::Gdrcopy(_) => "gdrcopy",
-            Self::NcclTests { .. } => "nccl-tests",
-            Self::Smp { .. } => "smp",
-            Self::TransformerEngine(_) => "transformer-engine",
-            Self::FlashAttn(_) => "flash-attn",
-            Self::Image { .. } => "image",
-        }
-    }
-
-    /// Returns what it copies from other stages.
-    pub(super) fn parts(&self) -> &[Part] {
-        match self {
-            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => {
-                &compile.parts
-            }
-            Self::TransformerEngine(compile) | Self::FlashAttn(compile) => &compile.parts,
-            Self::Image { parts, .. } => parts,
-            _ => &[],
-        }
-    }
-
-    fn source(&self) -> Option<&StageName> {
-        match self {
-            Self::AwsOfiNccl(compile) | Self::Gdrcopy(compile) | Self::NcclTests { compile, .. } => {
-                Some(&compile.source)
-            }
-            Self::Efa { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }
 

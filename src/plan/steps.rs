@@ -1,6 +1,7 @@
 //! The instructions of each kind of stage, in order, and which of them must run the target's programs.
 
-use super::stage::{Checksum, Instruction, Part, Runs, Step, Work};
+use super::stage::{Checksum, Instruction, Part, Runs, Step};
+use super::{PinnedPackage, Work};
 
 impl Work {
     /// Returns the instructions after `FROM`.
@@ -31,6 +32,46 @@ impl Work {
                 steps.push(on_target(format!("run EFA installer {version}")));
                 steps
             }
+            Self::Image { .. } => self.image_steps(),
+            _ => self.foreign_steps().unwrap_or_else(|| self.compiling_steps()),
+        }
+    }
+
+    /// Returns the instructions of a stage that only foreign builds have.
+    fn foreign_steps(&self) -> Option<Vec<Step>> {
+        let steps = match self {
+            Self::Tools { packages, .. } => {
+                vec![native(Instruction::Run, format!("install {} for unpacking", words(packages)))]
+            }
+            Self::Base => Vec::new(),
+            Self::Twin { packages } => {
+                vec![native(
+                    Instruction::Run,
+                    format!("install {} on the builder's architecture", words(packages)),
+                )]
+            }
+            Self::Debs { packages, theirs, .. } => {
+                vec![native(Instruction::Run, format!("choose and fetch {} for {theirs}", words(packages)))]
+            }
+            Self::Distribution { theirs, .. } => vec![
+                native(Instruction::Arg, "the builder's architecture"),
+                copy("the program that unpacks and registers packages"),
+                native(Instruction::Run, format!("unpack and register the packages for {theirs}")),
+            ],
+            Self::Files { parts } => copies(parts).collect(),
+            Self::Loader { machine, .. } => vec![
+                copy("the program that writes the loader's cache"),
+                native(Instruction::Run, format!("tell the loader of {machine} where the libraries are")),
+            ],
+            Self::Overlay { packages, sources, .. } => overlay(packages, sources),
+            _ => return None,
+        };
+        Some(steps)
+    }
+
+    /// Returns the instructions of a stage that compiles, or takes what was compiled.
+    fn compiling_steps(&self) -> Vec<Step> {
+        match self {
             Self::AwsOfiNccl(compile) => {
                 let mut steps = vec![jobs(), on_target("install the tools that aws-ofi-nccl is built with")];
                 steps.push(copy("the sources"));
@@ -49,6 +90,14 @@ impl Work {
                 steps.push(on_target("install SMP's conda packages and verify their list"));
                 steps
             }
+            Self::Taken { packages, .. } => {
+                let names: Vec<_> = packages.iter().map(|package| &package.requirement).collect();
+                let names = words(&names);
+                vec![
+                    copy(&format!("{names}, compiled before")),
+                    native(Instruction::Run, format!("verify and unpack {names}")),
+                ]
+            }
             Self::TransformerEngine(compile) | Self::FlashAttn(compile) => {
                 let mut steps =
                     vec![jobs(), on_target("install the tools that Python extensions are built with")];
@@ -57,7 +106,7 @@ impl Work {
                 steps.push(on_target(format!("compile {}", words(&names))));
                 steps
             }
-            Self::Image { .. } => self.image_steps(),
+            _ => Vec::new(),
         }
     }
 
@@ -80,6 +129,11 @@ impl Work {
         steps.extend(own.iter().map(|own| copy(&format!("{} to {}", own.from, own.to))));
         steps
     }
+}
+
+fn overlay(packages: &[PinnedPackage], sources: &[PinnedPackage]) -> Vec<Step> {
+    let all: Vec<_> = packages.iter().chain(sources).map(|package| &package.requirement).collect();
+    vec![native(Instruction::Run, format!("fetch, verify and unpack {} for the base's Python", words(&all)))]
 }
 
 fn compiled(parts: &[Part], what: &str) -> Vec<Step> {

@@ -254,11 +254,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     printf '%s\n' \
         'transformer-engine-torch==2.20.2 --hash=sha256:4c40ced8a6261649e689076f198d4feaf02277b1ba18931a66eccdaceb33c43e' \
         > /tmp/requirements.txt; \
-    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-compile \
-        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/venv \
-        --requirement /tmp/requirements.txt; \
+    PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip wheel --disable-pip-version-check --no-input \
+        --require-hashes --no-deps --no-build-isolation --wheel-dir /wheels --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/venv \
+        transformer-engine-torch==2.20.2; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # The image.

@@ -278,11 +278,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     printf '%s\n' \
         'transformer-engine-torch==1.10.0 --hash=sha256:0e8cebe70e0b2f08be6b2b6b30be44788f729519e3739bf1f60bea6a5ed9dc8e' \
         > /tmp/requirements.txt; \
-    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-compile \
-        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
-        --requirement /tmp/requirements.txt; \
+    PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip wheel --disable-pip-version-check --no-input \
+        --require-hashes --no-deps --no-build-isolation --wheel-dir /wheels --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        transformer-engine-torch==1.10.0; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # flash-attn, compiled against the image's PyTorch.
@@ -316,11 +318,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     printf '%s\n' \
         'flash-attn==2.5.8 --hash=sha256:2e5b2bcff6d5cff40d494af91ecd1eb3c5b4520a6ce7a0a8b1f9c1ed129fb402' \
         > /tmp/requirements.txt; \
-    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
-        --disable-pip-version-check --no-input --no-compile \
-        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
-        --requirement /tmp/requirements.txt; \
+    PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip wheel --disable-pip-version-check --no-input \
+        --require-hashes --no-deps --no-build-isolation --wheel-dir /wheels --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        flash-attn==2.5.8; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # The image.

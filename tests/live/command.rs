@@ -4,6 +4,7 @@ mod builders;
 mod building;
 mod doctor;
 mod failing;
+mod foreign;
 mod full_disk;
 mod interrupted;
 mod looking;
@@ -11,6 +12,7 @@ mod pushing;
 mod refused;
 mod secrets;
 mod studio;
+mod wheelhouse;
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -73,6 +75,12 @@ fn lock_of(recipe: &str) -> String {
     let mut command = place.program(&["lock", "recipe.toml", "--mirror", &mirror()]);
     let _told = Ended::of(leads_out(&mut command)).fine();
     place.read("recipe.lock")
+}
+
+/// Locks the recipe `name` of `place` for `arch`.
+fn lock_for(place: &Place, name: &str, arch: &str) {
+    let mut command = place.program(&["lock", name, "--arch", arch, "--mirror", &mirror()]);
+    let _told = Ended::of(leads_out(&mut command)).fine();
 }
 
 /// Lets `command` reach the package index.

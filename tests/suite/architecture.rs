@@ -6,8 +6,27 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in walking order. A room may name the rooms above it; the exceptions are written out.
 const ROOMS: &[&str] = &[
-    "error", "oci", "cli", "recipe", "catalog", "lock", "resolve", "plan", "render", "job", "engine",
-    "cluster", "check", "grade", "smoke", "verdict", "registry", "doctor", "report", "commands",
+    "error",
+    "oci",
+    "cli",
+    "recipe",
+    "catalog",
+    "lock",
+    "resolve",
+    "plan",
+    "render",
+    "wheelhouse",
+    "job",
+    "engine",
+    "cluster",
+    "check",
+    "grade",
+    "smoke",
+    "verdict",
+    "registry",
+    "doctor",
+    "report",
+    "commands",
 ];
 
 /// Rooms that may name less than everything above them, with what they may name.
@@ -16,6 +35,8 @@ const STRICTER: &[(&str, &[&str])] = &[
     ("cli", &["oci", "recipe"]),
     // Any Dockerfile can be built: an engine knows no recipes.
     ("engine", &["oci"]),
+    // A wheelhouse keeps what a plan compiles, and nothing else.
+    ("wheelhouse", &["oci", "recipe", "plan"]),
     // A cluster gets objects and runs pods; it knows no jobs and no probes.
     ("cluster", &[]),
     // A job is made of an image's name and an instance's facts: no recipe, lock or plan.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use smp_image::catalog::Catalog;
 use smp_image::lock::{Lock, LockedImage, LockedPackage, Pin, PinnedRequirement};
-use smp_image::oci::{Dialect, Digest};
+use smp_image::oci::{Arch, Dialect, Digest, Platform};
 use smp_image::plan::{Options, Plan};
 use smp_image::recipe::{Recipe, Source, builtin};
 use smp_image::render::render;
@@ -203,12 +203,17 @@ fn refused_or_as_planned(texts: &Texts) -> Result<bool, TestCaseError> {
     let source = Source::new("hostile", recipe(texts));
     let Ok(recipe) = Recipe::parse(&source) else { return Ok(false) };
     let lock = lock(&recipe, &texts.reason);
-    let Ok(plan) = Plan::new(&recipe, &lock, &Catalog::embedded().unwrap(), &Options::default()) else {
+    let on = |builder| {
+        let options = Options { builder, ..Options::default() };
+        Plan::new(&recipe, &lock, &Catalog::embedded().unwrap(), &options)
+    };
+    let (Ok(plan), Ok(foreign)) = (on(None), on(Some(Platform { arch: Arch::Arm64 }))) else {
         return Ok(false);
     };
-    for dialect in [Dialect::Buildkit, Dialect::Classic] {
-        let dockerfile = render(&plan, dialect).unwrap();
-        prop_assert_eq!(stages(&dockerfile), planned(&plan, dialect), "{}", dockerfile);
+    let rendered = [(&plan, Dialect::Buildkit), (&plan, Dialect::Classic), (&foreign, Dialect::Buildkit)];
+    for (plan, dialect) in rendered {
+        let dockerfile = render(plan, dialect).unwrap();
+        prop_assert_eq!(stages(&dockerfile), planned(plan, dialect), "{}", dockerfile);
         let commands = shell_commands(&dockerfile);
         let word = |wanted: &str| commands.iter().flatten().any(|word| word.trim_end_matches(';') == wanted);
         prop_assert!(word(&texts.apt), "{}", dockerfile);

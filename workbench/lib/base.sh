@@ -23,8 +23,9 @@ up_base() {
 prepare_base() { if [[ ! -e $BASE_TAR ]]; then with_lock base make_base; fi; }
 
 push_base() {
-    if [[ $(cat "$STATE/registry/base" 2>/dev/null) == "$1 $(base_digest)" ]]; then return; fi
-    python3 "$HERE/base_image.py" push "$BASE_TAR" "http://$1" library/debian trixie-slim
+    # Beside it may be the base for arm64, under the same name.
+    if [[ $(cat "$STATE/registry/base" 2>/dev/null) == "$1 $(base_digest)"* ]]; then return; fi
+    python3 "$HERE/base_image.py" push "http://$1" library/debian trixie-slim "$BASE_TAR"
     echo "$1 $(base_digest)" >"$STATE/registry/base"
     say "base: pushed as $1/library/$BASE_NAME, $(base_digest)"
 }
@@ -70,7 +71,7 @@ make_base() {
         trixie "$folder/rootfs.tar" "$folder/debian.sources" >"$log" 2>&1; then
         fail_with_log base "$log" "could not be made"
     fi
-    python3 "$HERE/base_image.py" pack "$folder/rootfs.tar" "$(archive_date)" "$BASE_TAR.new" >"$BASE_TAR.digest"
+    python3 "$HERE/base_image.py" pack "$folder/rootfs.tar" "$(archive_date)" "$BASE_TAR.new" amd64 >"$BASE_TAR.digest"
     rm "$folder/rootfs.tar"
     mv "$BASE_TAR.new" "$BASE_TAR"
 }

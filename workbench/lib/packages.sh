@@ -13,6 +13,7 @@ tree_packages() {
         client) echo docker-cli/trixie docker-buildx/trixie ;;
         registry) echo docker-registry/bookworm ;;
         mmdebstrap) echo mmdebstrap/bookworm ;;
+        qemu) echo qemu-user-static/bookworm ;;
         perl) echo perl/bookworm perl-base/bookworm perl-modules-5.36/bookworm libperl5.36/bookworm ;;
     esac
 }

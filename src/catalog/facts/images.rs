@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
+use crate::oci::Arch;
 use crate::recipe::{Component, Version};
 
 /// A base image: what it is and what it carries.
@@ -30,6 +31,11 @@ pub struct BaseImage {
     /// Whether compilers and CUDA headers are there.
     #[serde(default)]
     pub devel: bool,
+    /// The processor architectures for which it is published; empty where nothing says.
+    #[serde(default)]
+    pub archs: Vec<Arch>,
+    /// How these are known, where that is less sure than the rest.
+    pub archs_fact: Option<Fact>,
     /// Where this comes from.
     pub fact: Fact,
 }

@@ -1,0 +1,53 @@
+//! Builds for another architecture than the builder's: what is refused before they start, and what is said of their cost.
+
+use super::wheels;
+use crate::commands::World;
+use crate::engine::EngineInfo;
+use crate::error::{Failure, Fault};
+use crate::plan::Plan;
+use crate::render::Builder;
+
+/// Refuses a foreign build that this builder could not finish, before it starts: one without the stages that it needs, and one whose
+/// programs nobody here can run.
+pub(super) fn check(plan: &Plan, builder: Builder, info: &EngineInfo, world: &World) -> Result<(), Failure> {
+    let (target, own) = (plan.target.platform, info.platform);
+    if !builder.link {
+        return Err(Failure::said(
+            Fault::Machine,
+            format!("the image is for {target}, the engine {} runs on {own}, and its BuildKit is too old for that", info.version),
+        )
+        .hint(format!("take Docker Engine 23.0 or later, or a builder that is {target}")));
+    }
+    if plan.emulated_steps == 0 {
+        return Ok(());
+    }
+    if info.platforms.contains(&target) {
+        world.say(&format!(
+            "warning: {} steps run under an emulator, each many times as long as on {target}:{}",
+            plan.emulated_steps,
+            listed(plan)
+        ));
+        return Ok(());
+    }
+    let message = format!(
+        "{} of {} steps must run programs of {target}, and this builder is {own} and has no emulator:{}",
+        plan.emulated_steps,
+        plan.emulated_steps + plan.native_steps,
+        listed(plan)
+    );
+    let mut failure = Failure::said(Fault::Machine, message);
+    if plan.compiles().next().is_some() {
+        failure = failure.hint(wheels::what_next(target));
+    }
+    Err(failure
+        .hint(format!("build on a machine that is {target}: --host ssh://HOST or --context NAME"))
+        .hint("an emulator can be installed (docker run --privileged --rm tonistiigi/binfmt --install all); compiling under it takes many times as long"))
+}
+
+/// Returns the emulated steps, one a line, those that take longest first.
+fn listed(plan: &Plan) -> String {
+    let mut steps: Vec<String> =
+        plan.emulated().map(|(stage, step)| format!("\n  {}: {}", stage.name, step.does)).collect();
+    steps.sort_by_key(|step| !step.contains("compile"));
+    steps.concat()
+}

@@ -1,0 +1,886 @@
+# Made by smp-image from the recipe smp-2.8-from-parts. Do not edit: change the recipe, and render again.
+# Recipe sha256:328cd54fd288b3a3bf91c9dc3c934bfcd6cb547e2df1443d4f4b5446f0fb4ea0
+# Lock   sha256:436dc7e911facc6a8a80fba6430b45864eeb59a9c45e400798c6185d54ece001
+# For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
+# Builder: BuildKit of Docker Engine 23.0 or later
+# On linux/arm64: what runs on --platform=$BUILDPLATFORM needs no emulation
+# Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
+
+# What unpacks on the builder's own architecture; nothing else of it reaches the image.
+# The digest of this image is not locked: out of reach when this was locked
+FROM --platform=$BUILDPLATFORM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS tools
+RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-tools,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-tools-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        ca-certificates \
+        python3; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
+# The base of the target; no program of it is started.
+FROM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS base
+
+# The same packages on the builder's own architecture: what their maintainer scripts do is the same for every machine, and taken from here.
+FROM --platform=$BUILDPLATFORM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS twin
+RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-twin,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-twin-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    touch /tmp/before; \
+    echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        libstdc++6; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache; \
+    rm /etc/dpkg/dpkg.cfg.d/unsafe-io; \
+    find / -xdev -cnewer /tmp/before -print0 > /changed
+
+# Packages of the distribution for the target, chosen by apt from what the target's base has and knows, and downloaded.
+FROM tools AS debs
+RUN --mount=type=bind,from=base,source=/,target=/target \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-debs,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-debs-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    printf '%s\n' \
+        'Dir::Etc "/target/etc/apt";' \
+        'Dir::State::status "/target/var/lib/dpkg/status";' \
+        'Dir::Cache::archives "keep";' \
+        'APT::Architecture "amd64";' \
+        'APT::Architectures "amd64";' \
+        > /etc/apt/target.conf; \
+    export APT_CONFIG=/etc/apt/target.conf DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    for how in --download-only --simulate; do \
+        apt-get install --yes --no-install-recommends "$how" \
+            'libstdc++6=12.3.0-1ubuntu1~22.04.3' \
+            > /tmp/chosen \
+            || { echo "If a version was not found: the archive moved on since this was locked; smp-image lock --upgrade takes what it has now." >&2; exit 100; }; \
+    done; \
+    if grep '^Remv ' /tmp/chosen; then \
+        echo 'apt would remove these packages of the base, which needs a step on the target' >&2; exit 1; fi; \
+    sed --quiet --regexp-extended \
+        's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*\[([a-z0-9]+)\].*$/\1_\3_\4.deb/; T; s/:/%3a/g; p' /tmp/chosen > /tmp/names; \
+    mkdir /debs; \
+    xargs --arg-file /tmp/names --replace=DEB cp /var/cache/apt/keep/DEB /debs/; \
+    rm /tmp/chosen /tmp/names
+
+# What stays of the distribution, unpacked and registered by dpkg for a machine that does not run here.
+FROM tools AS distribution
+ARG BUILDARCH
+COPY <<'PROGRAM' /usr/local/lib/foreign-debs.py
+"""Installs packages of another architecture without running any of their programs: dpkg of this machine unpacks and registers them, and
+what their maintainer scripts do is taken from a twin, where the same packages of this machine's own architecture were installed.
+
+usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
+  TARGET   the root folder of the target's base; it may be written to
+  TWIN     the root folder of the twin
+  CHANGED  a file with the paths that the installation changed in the twin, each ended by a zero byte
+  DEBS     the folder of the target's packages
+  OUT      where everything that changed in TARGET is put
+  THEIRS, OURS   the architectures of target and twin as dpkg calls them
+"""
+
+import compileall
+import glob
+import io
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+SCRIPTS = {"preinst", "postinst", "prerm", "postrm", "config"}
+# What no image keeps, and what is made for each machine anew.
+PASSING = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/cache/apt/", "/var/cache/ldconfig/", "/var/lib/apt/", "/var/log/apt/", "/changed")
+PASSING_FILES = {"/etc/ld.so.cache", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/var/log/alternatives.log", "/var/log/bootstrap.log",
+                 "/var/log/dpkg.log"}
+# Of dpkg's own knowledge, what scripts write.
+BY_SCRIPTS = ("/var/lib/dpkg/alternatives/", "/var/lib/dpkg/diversions", "/var/lib/dpkg/statoverride")
+# Which packages came only because others need them.
+MARKS = "/var/lib/apt/extended_states"
+# The time that everything made here gets, so that the same packages make the same layer.
+SETTLED = 946684800
+
+
+def run(*command):
+    """Runs a command; what it says is told only where it fails: dpkg warns of every package that is for another machine."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        sys.exit(done.stdout.decode(errors="replace")[-4000:] + f"{command[0]} failed with {done.returncode}")
+
+
+def without_scripts(deb, folder):
+    """Copies a package without its maintainer scripts; returns its name and the scripts."""
+    control = subprocess.run(["dpkg-deb", "--ctrl-tarfile", deb], check=True, stdout=subprocess.PIPE).stdout
+    kept, scripts = io.BytesIO(), {}
+    with tarfile.open(fileobj=io.BytesIO(control)) as old, tarfile.open(fileobj=kept, mode="w", format=tarfile.GNU_FORMAT) as new:
+        for member in old:
+            data = old.extractfile(member).read() if member.isreg() else None
+            name = os.path.basename(member.name)
+            if name in SCRIPTS:
+                scripts[name] = data
+            else:
+                new.addfile(member, io.BytesIO(data) if data is not None else None)
+            if name == "control":
+                package = next(line.split(":", 1)[1].strip() for line in data.decode().splitlines() if line.startswith("Package:"))
+    with open(deb, "rb") as whole, open(os.path.join(folder, os.path.basename(deb)), "wb") as copy:
+        copy.write(whole.read(8))
+        while head := whole.read(60):
+            size = int(head[48:58])
+            if head.startswith(b"control.tar"):
+                whole.seek(size + size % 2, os.SEEK_CUR)
+                data = kept.getvalue()
+                copy.write(b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (b"control.tar", 0, 0, 0, b"100644", len(data)) + data + b"\n" * (len(data) % 2))
+            else:
+                copy.write(head)
+                shutil.copyfileobj(io.BytesIO(whole.read(size + size % 2)), copy)
+    return package, scripts
+
+
+class Install:
+    def __init__(self, target, twin, theirs, ours):
+        self.target, self.twin, self.theirs, self.ours = target, twin, theirs, ours
+        self.own, self.other = TRIPLETS[ours], TRIPLETS[theirs]
+        self.info = target + "/var/lib/dpkg/info"
+
+    def mapped(self, path):
+        """Returns the path in the target of what is at `path` in the twin."""
+        return path.replace(self.own, self.other)
+
+    def unpack(self, debs):
+        """Unpacks and registers the packages."""
+        os.makedirs(self.info, exist_ok=True)
+        for name in BY_SCRIPTS[1:]:
+            if os.path.exists(self.twin + name):
+                shutil.copyfile(self.twin + name, self.target + name)
+        if not debs:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            scripts = [without_scripts(deb, folder) for deb in debs]
+            # Triggers would run scripts of packages that are there: those stand aside.
+            aside = [path for path in glob.glob(self.info + "/*.postinst")]
+            for path in aside:
+                os.rename(path, path + ".aside")
+            dpkg = ["dpkg", "--root=" + self.target, "--force-architecture", "--force-depends", "--force-confnew", "--no-debsig", "--log=/dev/null",
+                    # A build that is cut off is done anew: nothing must survive a power failure.
+                    "--force-unsafe-io"]
+            dpkg += self.left_out()
+            run(*dpkg, "--unpack", *sorted(glob.glob(folder + "/*.deb")))
+            run(*dpkg, "--configure", "--pending")
+        renewed = {package for package, _ in scripts}
+        for path in aside:
+            name = os.path.basename(path)[:-len(".postinst")]
+            if name.split(":")[0] in renewed:
+                os.remove(path + ".aside")
+            else:
+                os.rename(path + ".aside", path)
+        for package, each in scripts:
+            qualified = f"{self.info}/{package}:{self.theirs}"
+            base = qualified if os.path.exists(qualified + ".list") else f"{self.info}/{package}"
+            for name, data in each.items():
+                self.file(f"{base}.{name}", data, 0o755)
+
+    def left_out(self):
+        """Returns the options of dpkg by which slim images leave out documentation and translations."""
+        lines = []
+        for path in sorted(glob.glob(self.twin + "/etc/dpkg/dpkg.cfg.d/*")):
+            with open(path, encoding="utf-8") as file:
+                lines += file.read().splitlines()
+        return ["--" + line.strip() for line in lines if line.startswith(("path-exclude", "path-include"))]
+
+    def file(self, path, data, mode):
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, mode)
+
+    def packaged(self):
+        """Returns the paths that packages of the twin own."""
+        owned = set()
+        for path in glob.glob(self.twin + "/var/lib/dpkg/info/*.list"):
+            with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+                owned.update(line.rstrip("\n") for line in lines)
+        # Before /usr was merged packages own /bin/x, which lies at /usr/bin/x.
+        owned.update("/usr" + path for path in list(owned) if path.split("/")[1] in ("bin", "sbin", "lib", "lib64"))
+        return owned
+
+    def follow(self, changed):
+        """Does in the target what scripts did in the twin."""
+        owned, bytecode = self.packaged(), []
+        for path in sorted(changed):
+            if path == MARKS:
+                self.marks()
+            if path.startswith(PASSING) or path in PASSING_FILES or path + "/" in PASSING:
+                continue
+            if path.startswith("/var/lib/dpkg/") and not path.startswith(BY_SCRIPTS):
+                continue
+            if "/__pycache__/" in path:
+                bytecode.append(path)
+            elif os.path.lexists(self.twin + path):
+                self.same(path, path in owned)
+
+        self.compile(bytecode)
+
+    def marks(self):
+        with open(self.twin + MARKS, encoding="utf-8") as file:
+            text = file.read().replace(f"Architecture: {self.ours}\n", f"Architecture: {self.theirs}\n")
+        self.file(self.target + MARKS, text.encode(), 0o644)
+
+    def same(self, path, owned):
+        there, here = self.twin + path, self.target + self.mapped(path)
+        state = os.lstat(there)
+        replaced = stat.S_ISLNK(state.st_mode) and os.path.isdir(here) and not os.path.islink(here) and not os.listdir(here)
+        if replaced:
+            os.rmdir(here)
+        if replaced or (not owned and not path.endswith("/__pycache__")):
+            self.copy(path, there, here, state)
+        if not os.path.lexists(here) or stat.S_ISLNK(state.st_mode):
+            return
+        mine = os.lstat(here)
+        if (mine.st_uid, mine.st_gid) != (state.st_uid, state.st_gid):
+            os.lchown(here, state.st_uid, state.st_gid)
+        if stat.S_IMODE(mine.st_mode) != stat.S_IMODE(state.st_mode):
+            os.chmod(here, stat.S_IMODE(state.st_mode))
+        for name in os.listxattr(there, follow_symlinks=False):
+            if name == "security.capability":
+                os.setxattr(here, name, os.getxattr(there, name))
+
+    def copy(self, path, there, here, state):
+        if stat.S_ISDIR(state.st_mode):
+            os.makedirs(here, exist_ok=True)
+            return
+        os.makedirs(os.path.dirname(here), exist_ok=True)
+        if stat.S_ISLNK(state.st_mode):
+            if os.path.lexists(here):
+                os.remove(here)
+            os.symlink(self.mapped(os.readlink(there)), here)
+            return
+        if not stat.S_ISREG(state.st_mode):
+            return
+        with open(there, "rb") as file:
+            data = file.read()
+        if data.startswith(b"\x7fELF"):
+            sys.exit(f"{path} is a program that a package made as it was installed: it must be made on {self.theirs}")
+        if os.path.exists(here):
+            with open(here, "rb") as file:
+                if file.read() == data:
+                    return
+        self.file(here, data.replace(self.own.encode(), self.other.encode()) if b"\0" not in data else data, stat.S_IMODE(state.st_mode))
+
+    def compile(self, bytecode):
+        """Compiles the Python modules that scripts compiled in the twin: bytecode is the same on every machine."""
+        suffix = f".{sys.implementation.cache_tag}.pyc"
+        for path in bytecode:
+            folder, name = self.mapped(path).split("/__pycache__/")
+            source = f"{self.target}{folder}/{name.removesuffix(suffix)}.py"
+            if name.endswith(suffix) and os.path.isfile(source):
+                compileall.compile_file(source, stripdir=self.target, prependdir="/", quiet=2)
+            elif name.endswith(".pyc") and os.path.isfile(f"{self.target}{folder}/{name.split('.')[0]}.py"):
+                sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
+
+
+def changed_since(root, start):
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            state = os.lstat(path)
+            if state.st_ctime_ns >= start:
+                if state.st_mtime_ns >= start:
+                    os.utime(path, (SETTLED, SETTLED), follow_symlinks=False)
+                yield os.path.relpath(path, root)
+
+
+def main():
+    target, twin, changed, debs, out, theirs, ours = sys.argv[1:]
+    with open(changed, "rb") as file:
+        paths = [os.fsdecode(path) for path in file.read().split(b"\0") if path]
+    with tempfile.NamedTemporaryFile() as stamp:
+        start = os.stat(stamp.name).st_ctime_ns
+    time.sleep(0.02)
+    install = Install(target.rstrip("/"), twin.rstrip("/"), theirs, ours)
+    before = set()
+    for path in glob.glob(install.info + "/*.list"):
+        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+            before.update(line.rstrip("\n") for line in lines if os.path.lexists(install.target + line.rstrip("\n")))
+    install.unpack(sorted(glob.glob(debs + "/*.deb")))
+    install.follow(paths)
+    for path in sorted(before):
+        if not os.path.lexists(install.target + path):
+            print(f"warning: {path} of the base would go and stays: a layer without a step of its own removes nothing")
+    for path in glob.glob(target + "/var/lib/dpkg/*-old") + glob.glob(target + "/var/lib/dpkg/lock*"):
+        os.remove(path)
+    names = b"".join(os.fsencode(path) + b"\0" for path in sorted(changed_since(target, start)))
+    os.makedirs(out, exist_ok=True)
+    pack = subprocess.Popen(
+        ["tar", "--directory", target, "--null", "--no-recursion", "--files-from", "-", "--xattrs", "--create"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    unpack = subprocess.Popen(["tar", "--directory", out, "--xattrs", "--xattrs-include=*", "--same-owner", "-p", "--extract"], stdin=pack.stdout)
+    pack.stdin.write(names)
+    pack.stdin.close()
+    if pack.wait() or unpack.wait():
+        sys.exit("tar failed")
+    print(f"{names.count(bytes(1))} files and folders")
+
+
+main()
+PROGRAM
+
+RUN --mount=type=bind,from=base,source=/,target=/target,rw \
+    --mount=type=bind,from=twin,source=/,target=/twin \
+    --mount=type=bind,from=debs,source=/debs,target=/debs \
+    python3 /usr/local/lib/foreign-debs.py /target /twin /twin/changed /debs /out amd64 "$BUILDARCH"
+
+# Files of native stages, on the base of the target.
+FROM base AS system
+COPY --link --from=distribution /out /
+
+# Downloads happen here; nothing of it reaches the image.
+FROM docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04 AS fetch
+RUN --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-fetch,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-fetch-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        ca-certificates \
+        curl; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
+FROM fetch AS efa-source
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
+        --output /tmp/source.tar.gz https://efa-installer.amazonaws.com/aws-efa-installer-1.36.0.tar.gz; \
+    printf '%s  %s\n' de183f333cfb58aeb7908a67bf9106985ba3ccb7f8638b851d2a0d8dbfacaec4 /tmp/source.tar.gz > /tmp/sha256; \
+    sha256sum --check --strict /tmp/sha256; \
+    rm /tmp/sha256; \
+    mkdir /src; \
+    tar --extract --gzip --file /tmp/source.tar.gz --directory /src --strip-components=1 --no-same-owner; \
+    rm /tmp/source.tar.gz
+
+FROM fetch AS aws-ofi-nccl-source
+# The lock does not know this checksum. Run `smp-image lock` where the network reaches the file, or pass --build-arg.
+ARG AWS_OFI_NCCL_SHA256
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    : "${AWS_OFI_NCCL_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
+        --output /tmp/source.tar.gz https://github.com/aws/aws-ofi-nccl/archive/v1.13.2-aws.tar.gz; \
+    printf '%s  %s\n' "$AWS_OFI_NCCL_SHA256" /tmp/source.tar.gz > /tmp/sha256; \
+    sha256sum --check --strict /tmp/sha256; \
+    rm /tmp/sha256; \
+    mkdir /src; \
+    tar --extract --gzip --file /tmp/source.tar.gz --directory /src --strip-components=1 --no-same-owner; \
+    rm /tmp/source.tar.gz
+
+# SMP v2 is AWS's own build of PyTorch, from its conda channel. Channels move, so the list of what was installed, with the checksum of each
+# package, is verified as a whole.
+FROM fetch AS smp
+# The lock does not know this checksum. Run `smp-image lock` where the network reaches the file, or pass --build-arg.
+ARG SMP_CONDA_SHA256
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    curl --fail --silent --show-error --location --proto '=https' --tlsv1.2 --retry 5 \
+        --output /usr/local/bin/micromamba https://github.com/mamba-org/micromamba-releases/releases/download/1.5.7-0/micromamba-linux-64; \
+    printf '%s  %s\n' 07fdfa75b1b66f8ee515cdc2cd4c51179f7d19ca12ddc399d0484f93c032218d /usr/local/bin/micromamba > /tmp/sha256; \
+    sha256sum --check --strict /tmp/sha256; \
+    rm /tmp/sha256; \
+    chmod 0755 /usr/local/bin/micromamba
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    export MAMBA_ROOT_PREFIX=/opt/micromamba MAMBA_SSL_VERIFY="${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"; \
+    micromamba create --yes --no-rc --override-channels --strict-channel-priority --prefix /opt/conda \
+        --channel https://sagemaker-distributed-model-parallel.s3.us-west-2.amazonaws.com/smp-v2/ \
+        --channel https://conda.anaconda.org/nvidia/ \
+        --channel https://conda.anaconda.org/conda-forge/ \
+        'pytorch=2.5.1=sm_py3.11_cuda12.4_*' \
+        pip \
+        setuptools \
+        wheel; \
+    micromamba env export --explicit --prefix /opt/conda > /tmp/conda.txt; \
+    cat /tmp/conda.txt; \
+    sha256sum /tmp/conda.txt; \
+    : "${SMP_CONDA_SHA256:?is not locked: run smp-image lock where the network reaches the file, or pass --build-arg}"; \
+    printf '%s  %s\n' "$SMP_CONDA_SHA256" /tmp/conda.txt > /tmp/sha256; \
+    sha256sum --check --strict /tmp/sha256; \
+    rm /tmp/sha256; \
+    rm -rf /opt/micromamba /tmp/conda.txt; \
+    find /opt/conda -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# nccl: verified against the lock, unpacked below /out.
+FROM smp AS nccl
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'nvidia-nccl-cu12==2.23.4 --hash=sha256:b097258d9aab2fa9f686e33c6fe40ae57b27df60cedbd15d139701bb5509e0c1' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# transformer-engine: verified against the lock, unpacked below /out.
+FROM smp AS transformer-engine
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'transformer-engine-cu12==1.10.0 --hash=sha256:dd5d16585ca7feb1e47d56c0417d28b3288a34eb31bd9ef076c39c2c302f3405' \
+        'transformer-engine==1.10.0 --hash=sha256:15fbaa8170fe7485b030e3f796417ea3bbb4bbee8b9a19615933b15b449ff2be' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Python packages beyond the components: verified against the lock, unpacked below /out.
+FROM smp AS packages
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'aiohappyeyeballs==2.7.1 --hash=sha256:9243213661e29250eb41368e5daa826fc017156c3b8a11440826b2e3ed376472' \
+        'aiohttp==3.14.5 --hash=sha256:50a195903119008fe9cc68710535eb37f556ffffd6a7759afe70a2c145587045 --hash=sha256:efc21a454892828368b11c2c780de0ff8bc991f73f6b99c6b66e56205470929b' \
+        'aiosignal==1.4.0 --hash=sha256:053243f8b92b990551949e63930a839ff0cf0b0ebbe0597b0f3fb19e1a0fe82e' \
+        'annotated-types==0.8.0 --hash=sha256:f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0' \
+        'attrs==26.1.0 --hash=sha256:c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309' \
+        'certifi==2026.10.19.post1 --hash=sha256:1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2' \
+        'charset-normalizer==3.5.2 --hash=sha256:1c50fe28bbc2ced33386f298650d91218076c05420e6cbd790b913adc41659e7 --hash=sha256:211d5a3eb6af8f513b8d4ca19a8c1b7accab1b5f0d3175f9826b03c1a920dc1f --hash=sha256:b6b751274acb69d77b3323d6b7dbaa3c7fdfc1eb829b7eb61d262f32e1af9685' \
+        'datasets==2.19.0 --hash=sha256:f57c5316e123d4721b970c68c1cb856505f289cda58f5557ffe745b49c011a8e' \
+        'dill==0.3.8 --hash=sha256:c36ca9ffb54365bdd2f8eb3eff7d2a21237f8452b57ace88b1ac615b7e815bd7' \
+        'dnspython==2.9.2 --hash=sha256:af15f7d385a6ae2fb35a796fde2138004c8c42c7389090e2addc83e3b3340fd8' \
+        'filelock==4.2.12 --hash=sha256:21decfec02f116ed4c954433cdb31f28c3b346b784543177b6d7059da2702ee9' \
+        'frozenlist==1.8.0 --hash=sha256:0c18a16eab41e82c295618a77502e17b195883241c563b00f0aa5106fc4eaa0d --hash=sha256:2552f44204b744fba866e573be4c1f9048d6a324dfe14475103fd51613eb1d1f' \
+        'fsspec==2024.3.1 --hash=sha256:918d18d41bf73f0e2b261824baeb1b124bcf771767e3a26425cd7dec3332f512' \
+        'hf-xet==1.8.0 --hash=sha256:29dab7c904cd1914a0439c6e1306c12c7497c8bd32290fbe563ebf51ca4b6d6d' \
+        'huggingface-hub==0.36.2 --hash=sha256:48f0c8eac16145dfce371e9d2d7772854a4f591bcb56c9cf548accf531d54270' \
+        'idna==3.20 --hash=sha256:ab7ae7122974553370f0bdb919e1a960b2cd1bc1ef0276416d896db81c14582c' \
+        'importlib-metadata==10.2.0 --hash=sha256:c7a4bf1c7479601f6b8e437cfc14f4f77028ba62a8f34ae95cd93d9774dfba51' \
+        'lazy-importer==0.1.0 --hash=sha256:bd93fab7bef18e842eea02b839410954d37889140dc64ca4d9680aec6880c739' \
+        'multidict==7.2.1 --hash=sha256:08ea94663d9e7c25d14d78222f7aee906c472d4837766bec62477c38f6e419dc --hash=sha256:3b7542fad2706595c1b1853b46f2c3c4ae5cc5a6252b7225f294d607a29e1bdf' \
+        'multiprocess==0.70.16 --hash=sha256:a0bafd3ae1b732eac64be2e72038231c1ba97724b60b09400d68f229fcc2fbf3 --hash=sha256:a71d82033454891091a226dfc319d0cfa8019a4e888ef9ca910372a446de4435 --hash=sha256:af4cabb0dac72abfb1e794fa7855c325fd2b55a10a44628a3c1ad3311c04127a --hash=sha256:c4a9944c67bd49f823687463660a2d6daae94c289adff97e0f9d696ba6371d02' \
+        'numpy==2.4.6 --hash=sha256:89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93' \
+        'packaging==26.3 --hash=sha256:d7193f7c8e4e93f444fde0262bf90af30e16fa0ad0ad44cb553c87339b23cd1c' \
+        'pandas==3.1.1 --hash=sha256:4f1602f614bb83f443381dbcbb94c4ac764b2e50c8d6c965614c5cd83e328c47' \
+        'propcache==0.5.4 --hash=sha256:62c60aec739ed00124573cce1178138fd690c7676352d67a37328c1cf51d7468 --hash=sha256:6e9368e87a3efc285e559131092c5db643eb8e56de4ee42064d5baec22ef2bb5' \
+        'pyarrow-hotfix==0.7 --hash=sha256:3236f3b5f1260f0e2ac070a55c1a7b339c4bb7267839bd2015e283234e758100' \
+        'pyarrow==26.0.1 --hash=sha256:39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c423548c' \
+        'pydantic-core==2.50.5 --hash=sha256:488319076ec92908b91fc6265ce761f1d78748f69f85518564fd16bf333e1b70' \
+        'pydantic==2.14.4 --hash=sha256:653a2ad9f6d8858529c77c72717d0ea991d6c6837fe683246b2f4b2bbfc3fadc' \
+        'python-dateutil==4.0.0 --hash=sha256:a5e246f79eb80475e691bf93862cead98decd8a498cf53ba0516fcdc0f50dc1c' \
+        'pyyaml==6.0.4 --hash=sha256:622aa875fa6533f25fedcffe23079357d65a690d462200afed5d8e9d0e01ebee' \
+        'regex==2026.11.19 --hash=sha256:86d3b2ea69b3c56df3e8ddbac6cd98eaf5a8c5b5e7e006897ebdf7a28d6818e6 --hash=sha256:e4c605ee49b0fd1e609cf87bce68c5c9b03bf1c075f991313835e2570d8f9b36' \
+        'requests==2.34.2 --hash=sha256:2a0d60c172f83ac6ab31e4554906c0f3b3588d37b5cb939b1c061f4907e278e0' \
+        'safetensors==0.8.0 --hash=sha256:fd6f3f93c9a0a7cc2788ee63fb763353d4bd2e89b0751bc78fcf7dda00bea774' \
+        'tokenizers==0.19.1 --hash=sha256:d16ff18907f4909dca9b076b9c2d899114dd6abceeb074eca0c93e2353f943aa' \
+        'tqdm==4.70.1 --hash=sha256:c293e525e6fef9c20e8728fd4612df02a0aa31bb5fe91ecd93e123b1b7bffa73' \
+        'transformers==4.44.2 --hash=sha256:1c02c65e7bfa5e52a634aff3da52138b583fc6f263c1f28d547dc144ba3d412d' \
+        'typing-extensions==4.16.0 --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8' \
+        'typing-inspection==0.4.5 --hash=sha256:bc210535442b39e1bf2805e0c7a17dfd6a4ace760c84c7f7d16245d23a6b1c39' \
+        'tzdata==2026.6 --hash=sha256:0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec' \
+        'urllib3==2.8.0 --hash=sha256:0cf3cae568d36aa9576b28dfb35f11328f1cb974ca7647d9475ebb86c75ac6e3' \
+        'xxhash==4.1.0 --hash=sha256:5e713f5db9e1a8aafac59a45cc1ffce11ca507730f5dc12e212ea7b73d9debde' \
+        'yarl==1.25.1 --hash=sha256:681c758b0490f9e96b78e5fa8e8dc6e648e9185bb6eaebe73183c33ea0c445f3 --hash=sha256:d5add7b4ca7afeea91d52e4d4e4db3b1fe9885b71f07054560d8c4296b7441a2' \
+        'zipp==4.1.2 --hash=sha256:b30cb6cd253122169c47de245ca24a86bac2a5d3802ba15bf7ba6414eb9e144d' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Python packages that exist only as source: verified against the lock, unpacked below /out.
+FROM smp AS packages-from-source
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'python-etcd==0.4.5 --hash=sha256:f1b5ebb825a3e8190494f5ce1509fde9069f2754838ed90402a8c11e1f52b8cb' \
+        > /tmp/requirements.txt; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-compile \
+        --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# AWS's EFA installer: libfabric with the EFA provider, rdma-core, Open MPI, and from 1.38.0 the NCCL plugin. No kernel module and no
+# device test: the node has the driver.
+FROM system AS efa
+RUN --mount=type=bind,from=efa-source,source=/src,target=/tmp/efa,rw \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-efa,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-base-ubuntu22-04-efa-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    env --chdir=/tmp/efa ./efa_installer.sh -y --skip-kmod --skip-limit-conf --no-verify; \
+    test -x /opt/amazon/efa/bin/fi_info; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
+# The NCCL plugin for libfabric, beside an EFA installer that brings none. The archive of a tag has no `configure` yet.
+# The digest of this image is not locked: out of reach when this was locked
+FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS aws-ofi-nccl
+ARG MAX_JOBS=2
+RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-aws-ofi-nccl,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-aws-ofi-nccl-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        autoconf \
+        automake \
+        libhwloc-dev \
+        libtool \
+        make \
+        pkg-config; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+COPY --link --from=aws-ofi-nccl-source /src /src
+COPY --link --from=efa /opt/amazon/efa /opt/amazon/efa
+RUN set -eu; \
+    env --chdir=/src ./autogen.sh; \
+    env --chdir=/src ./configure --prefix=/opt/aws-ofi-nccl --libdir=/opt/aws-ofi-nccl/lib \
+        --with-libfabric=/opt/amazon/efa --with-cuda=/usr/local/cuda \
+        --enable-platform-aws --disable-tests; \
+    make --directory /src --jobs "$MAX_JOBS"; \
+    make --directory /src DESTDIR=/out install; \
+    test -e /out/opt/aws-ofi-nccl/lib/libnccl-net.so; \
+    find /out -name '*.la' -delete; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Transformer Engine's PyTorch extension, compiled: NVIDIA publishes its source only.
+FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS transformer-engine-compiled
+ARG MAX_JOBS=2
+RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-transformer-engine-compiled,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-transformer-engine-compiled-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        cmake \
+        g++ \
+        ninja-build \
+        pybind11-dev; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
+COPY --link --from=smp /opt/conda /opt/conda
+COPY --link --from=nccl /out/opt/conda /opt/conda
+COPY --link --from=transformer-engine /out/opt/conda /opt/conda
+COPY --link --from=packages /out/opt/conda /opt/conda
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    export MAX_JOBS CUDA_HOME=/usr/local/cuda \
+        NVTE_BUILD_THREADS_PER_JOB=1 \
+        NVTE_CUDA_ARCHS='80;86;90' \
+        NVTE_FRAMEWORK=pytorch \
+        NVTE_PYTORCH_FORCE_BUILD=TRUE \
+        TORCH_CUDA_ARCH_LIST='8.0;8.6;9.0'; \
+    export CPATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'transformer-engine-torch==1.10.0 --hash=sha256:0e8cebe70e0b2f08be6b2b6b30be44788f729519e3739bf1f60bea6a5ed9dc8e' \
+        > /tmp/requirements.txt; \
+    PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip wheel --disable-pip-version-check --no-input \
+        --require-hashes --no-deps --no-build-isolation --wheel-dir /wheels --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        transformer-engine-torch==1.10.0; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# flash-attn, compiled against the image's PyTorch.
+FROM docker.io/nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS flash-attn
+ARG MAX_JOBS=2
+RUN --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-flash-attn,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=apt-cuda-12-4-1-cudnn-devel-ubuntu22-04-flash-attn-lists,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update; \
+    apt-get --option Dir::Cache::archives=keep install --yes --no-install-recommends \
+        cmake \
+        g++ \
+        ninja-build \
+        pybind11-dev; \
+    rm -rf /var/log/alternatives.log /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+
+COPY --link --from=smp /opt/conda /opt/conda
+COPY --link --from=nccl /out/opt/conda /opt/conda
+COPY --link --from=packages /out/opt/conda /opt/conda
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    set -eu; \
+    export MAX_JOBS CUDA_HOME=/usr/local/cuda \
+        FLASH_ATTENTION_FORCE_BUILD=TRUE \
+        FLASH_ATTN_CUDA_ARCHS='80;90' \
+        NVCC_THREADS=1 \
+        TORCH_CUDA_ARCH_LIST='8.0;8.6;9.0'; \
+    export CPATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/include"${CPATH:+:$CPATH}" LIBRARY_PATH=/opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib"${LIBRARY_PATH:+:$LIBRARY_PATH}"; \
+    [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
+    printf '%s\n' \
+        'flash-attn==2.5.8 --hash=sha256:2e5b2bcff6d5cff40d494af91ecd1eb3c5b4520a6ce7a0a8b1f9c1ed129fb402' \
+        > /tmp/requirements.txt; \
+    PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip wheel --disable-pip-version-check --no-input \
+        --require-hashes --no-deps --no-build-isolation --wheel-dir /wheels --requirement /tmp/requirements.txt; \
+    rm /tmp/requirements.txt; \
+    env --chdir=/wheels sh -c 'sha256sum ./*.whl > SHA256SUMS'; \
+    PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/conda/bin/python -m pip install \
+        --disable-pip-version-check --no-input --no-cache-dir --no-compile --no-index --no-deps --find-links /wheels --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
+        flash-attn==2.5.8; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# Files of native stages, on the base of the target.
+FROM efa AS files
+COPY --link --from=smp /opt/conda /opt/conda
+COPY --link --from=transformer-engine /out/opt/conda /opt/conda
+COPY --link --from=flash-attn /out/opt/conda /opt/conda
+COPY --link --from=transformer-engine-compiled /out/opt/conda /opt/conda
+COPY --link --from=nccl /out/opt/conda /opt/conda
+COPY --link --from=aws-ofi-nccl /out/opt/aws-ofi-nccl /opt/aws-ofi-nccl
+COPY --link --from=packages-from-source /out/opt/conda /opt/conda
+COPY --link --from=packages /out/opt/conda /opt/conda
+
+# The loader's cache for the target: the ldconfig of this machine knows only its own libraries.
+FROM tools AS loader
+COPY <<'PROGRAM' /usr/local/lib/foreign-loader.py
+"""Writes the loader's cache of an image for another machine, as that machine's ldconfig would: ldconfig knows only its own.
+
+usage: foreign-loader.py ROOT OUT MACHINE FOLDER...    FOLDERs are searched first, the first wins; writes OUT/etc and missing links below OUT
+"""
+
+import functools
+import glob
+import os
+import struct
+import sys
+
+# e_machine of ELF and the flags of the cache (glibc, elf/elf.h and sysdeps/generic/ldconfig.h).
+MACHINES = {"x86_64": (62, 0x0303), "aarch64": (183, 0x0A03)}
+OWN_CONF = "etc/ld.so.conf.d/000-smp-image.conf"
+
+
+class Root:
+    """A root folder whose absolute links mean itself."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def real(self, path, depth=40):
+        """Returns where `path` of the image ends, as a path of the image; nothing where it does not exist."""
+        done = ""
+        parts = [part for part in path.split("/") if part]
+        while parts:
+            part = parts.pop(0)
+            if part == ".":
+                continue
+            if part == "..":
+                done = os.path.dirname(done)
+                continue
+            here = self.path + done + "/" + part
+            if os.path.islink(here):
+                depth -= 1
+                if depth == 0:
+                    return None
+                link = os.readlink(here)
+                if link.startswith("/"):
+                    done = ""
+                parts = [piece for piece in link.split("/") if piece] + parts
+            elif os.path.exists(here):
+                done += "/" + part
+            else:
+                return None
+        return done or "/"
+
+    def outside(self, path):
+        """Returns `path` of the image as a path of this machine; nothing where it does not exist."""
+        real = self.real(path)
+        return None if real is None else self.path + real
+
+
+def folders_of(root, conf):
+    """Returns the folders that a file of ld.so.conf's form names, in order."""
+    found = []
+    path = root.outside(conf)
+    if path is None:
+        return found
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            words = line.split("#")[0].split()
+            if words and words[0] == "include":
+                for pattern in words[1:]:
+                    if not pattern.startswith("/"):
+                        pattern = os.path.dirname(conf) + "/" + pattern
+                    for each in sorted(glob.glob(root.path + pattern)):
+                        found += folders_of(root, each[len(root.path):])
+            elif words and words[0] != "hwcap":
+                found += [word.split("=")[0].rstrip("/") for word in words]
+    return found
+
+
+def soname(path, machine):
+    """Returns the DT_SONAME of the shared library `path` for `machine`, "" where it has none; nothing if it is no such library."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+            return None
+        kind, built_for = struct.unpack_from("<HH", head, 16)
+        if kind != 3 or built_for != machine:
+            return None
+        offset, = struct.unpack_from("<Q", head, 32)
+        size, count = struct.unpack_from("<HH", head, 54)
+        file.seek(offset)
+        table = file.read(size * count)
+        loads, dynamic = [], None
+        for index in range(count):
+            kind, _, at, address, _, length = struct.unpack_from("<IIQQQQ", table, index * size)
+            if kind == 1:
+                loads.append((address, at, length))
+            elif kind == 2:
+                dynamic = (at, length)
+        if dynamic is None:
+            return None
+        file.seek(dynamic[0])
+        tags = dict(reversed([pair for pair in struct.iter_unpack("<QQ", file.read(dynamic[1] // 16 * 16))]))
+        if 14 not in tags or 5 not in tags:
+            return ""
+        for address, at, length in loads:
+            if address <= tags[5] < address + length:
+                file.seek(at + tags[5] - address + tags[14])
+                return file.read(4096).split(b"\0")[0].decode()
+    return None
+
+
+def compare(a, b):
+    """Orders names as the loader searches them: runs of digits are numbers (glibc, _dl_cache_libcmp)."""
+    i = j = 0
+    while i < len(a):
+        if a[i].isdigit():
+            if j >= len(b) or not b[j].isdigit():
+                return 1
+            first = second = 0
+            while i < len(a) and a[i].isdigit():
+                first, i = first * 10 + int(a[i]), i + 1
+            while j < len(b) and b[j].isdigit():
+                second, j = second * 10 + int(b[j]), j + 1
+            if first != second:
+                return first - second
+        elif j < len(b) and b[j].isdigit():
+            return -1
+        elif j >= len(b) or a[i] != b[j]:
+            return ord(a[i]) - (ord(b[j]) if j < len(b) else 0)
+        else:
+            i, j = i + 1, j + 1
+    return -ord(b[j]) if j < len(b) else 0
+
+
+def libraries(root, folder, machine):
+    """Returns what the cache says of one folder: sonames, and the links that are missing, as pairs of link and file."""
+    best = {}
+    outside = root.outside(folder)
+    for name in sorted(os.listdir(outside)):
+        if not (name.startswith(("lib", "ld-")) and ".so" in name):
+            continue
+        path = root.outside(folder + "/" + name)
+        if path is None or not os.path.isfile(path):
+            continue
+        own = soname(path, machine)
+        if own is None:
+            continue
+        own = own or name
+        link = os.path.islink(outside + "/" + name)
+        # A link counts under its own name where that is a soname or the name that compilers link by.
+        link = link and (name == own or name.endswith(".so") and own.startswith(name))
+        own = name if link else own
+        known = best.get(own)
+        # A real file before a link, then the higher version.
+        if known is None or (known[1] and not link) or (known[1] == link and compare(known[0], name) < 0):
+            best[own] = (name, link)
+    missing = [(folder + "/" + own, name) for own, (name, link) in best.items()
+               if not link and name != own and not os.path.lexists(outside + "/" + own)]
+    return sorted(best), missing
+
+
+def cache(entries, flags):
+    """Returns the cache of `entries`, pairs of soname and path, as bytes (glibc, elf/cache.c: the new format alone)."""
+    ordered = sorted(entries, key=functools.cmp_to_key(lambda one, other: compare(other[0], one[0])))
+    at = 48 + 24 * len(ordered)
+    table, strings, places = b"", b"", {}
+    for pair in ordered:
+        for text in pair:
+            if text not in places:
+                places[text] = at + len(strings)
+                strings += text.encode() + b"\0"
+        table += struct.pack("<iIIIQ", flags, places[pair[0]], places[pair[1]], 0, 0)
+    head = struct.pack("<17s3sIIB3xI12x", b"glibc-ld.so.cache", b"1.1", len(ordered), len(strings), 2, 0)
+    return head + table + strings
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def main():
+    root, out = Root(sys.argv[1].rstrip("/")), sys.argv[2]
+    machine, flags = MACHINES[sys.argv[3]]
+    own = sys.argv[4:]
+    triplet = sys.argv[3] + "-linux-gnu"
+    wanted = own + folders_of(root, "/etc/ld.so.conf") + [f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib", "/usr/lib"]
+    seen, entries = set(), []
+    for folder in wanted:
+        real = root.real(folder)
+        if real is None or real in seen or not os.path.isdir(root.path + real):
+            continue
+        seen.add(real)
+        names, missing = libraries(root, folder, machine)
+        entries += [(name, folder + "/" + name) for name in names]
+        for link, file in missing:
+            path = out + os.path.dirname(root.real(folder) + "/x") + "/" + os.path.basename(link)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(file, path)
+    if own:
+        write(out + "/" + OWN_CONF, "".join(folder + "\n" for folder in own).encode())
+    write(out + "/etc/ld.so.cache", cache(entries, flags))
+    print(f"{len(entries)} libraries in {len(seen)} folders")
+
+
+main()
+PROGRAM
+
+RUN --mount=type=bind,from=files,source=/,target=/target \
+    set -eu; \
+    python3 /usr/local/lib/foreign-loader.py /target /out x86_64 \
+        /opt/conda/lib/python3.11/site-packages/nvidia/nccl/lib \
+        /opt/conda/lib/python3.11/site-packages/transformer_engine/wheel_lib \
+        /opt/conda/lib/python3.11/site-packages/transformer_engine \
+        /opt/amazon/efa/lib \
+        /opt/aws-ofi-nccl/lib; \
+    find /out -exec touch --no-dereference --date=@946684800 {} +
+
+# The image.
+FROM files AS image
+COPY --link --from=loader /out /
+ENV PATH="/opt/conda/bin:/opt/amazon/openmpi/bin:/opt/amazon/efa/bin:$PATH"
+WORKDIR /workspace
+COPY --link scripts /workspace

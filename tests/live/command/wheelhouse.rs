@@ -1,0 +1,162 @@
+//! Wheels that one engine compiles and another, clean one takes: from a folder and from a registry.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{leads_out, lock_for, mirror};
+use crate::program::{Ended, Place};
+use crate::workbench::{Which, docker, unique, variable};
+
+/// A small C++ extension in the place of a large one: flash-attn takes hours and tens of gigabytes.
+const EXTENSION: &str = r#"
+[[component]]
+name = "flash-attn"
+version = "1.17.3"
+origin = "sdist"
+reason = "a small C++ extension in the place of a large one"
+
+[[component.sdists]]
+requirement = "annoy==1.17.3"
+hashes = ["sha256:9cbfebefe0a5f843eba29c6be4c84d601f4f41ad4ded0486f1b88c3b07739c15"]
+"#;
+
+/// A word that is said only where the compilers are installed.
+const COMPILER: &str = "cmake-data";
+
+/// Writes a recipe that compiles, with its lock, and returns its place.
+fn workshop() -> Place {
+    let place = Place::new();
+    let recipe = |components: &str| {
+        format!(
+            "name = \"ext\"\ninstances = [\"ml.g5.8xlarge\"]\n[base]\nimage = \"debian:trixie-slim\"\ndevel = \"{}/library/debian:trixie-slim\"\n\
+             [components]\n{components}",
+            variable("SMP_WB_REGISTRY")
+        )
+    };
+    place.write("ext.toml", &recipe("python = \"*\"\n"));
+    for (arch, file) in [("amd64", "ext.lock"), ("arm64", "ext.arm64.lock")] {
+        lock_for(&place, "ext.toml", arch);
+        let before = smp_image::oci::Digest::of(recipe("python = \"*\"\n")).to_string();
+        let after = smp_image::oci::Digest::of(recipe("python = \"*\"\nflash-attn = \"*\"\n")).to_string();
+        let lock = place.read(file).replace(&before, &after) + EXTENSION;
+        place.write(file, &lock);
+    }
+    place.write("ext.toml", &recipe("python = \"*\"\nflash-attn = \"*\"\n"));
+    place
+}
+
+fn build(place: &Place, which: Which, tag: &str, house: &str, more: &[&str]) -> Ended {
+    let mirror = mirror();
+    let words = [
+        "build",
+        "ext.toml",
+        "--tag",
+        tag,
+        "--mirror",
+        &mirror,
+        "--network",
+        "host",
+        "--locked",
+        "--wheelhouse",
+        house,
+    ];
+    let mut command = place.program(&[&words[..], more].concat());
+    Ended::of(leads_out(&mut command).env("DOCKER_HOST", which.address()))
+}
+
+fn works(which: Which, tag: &str) {
+    let script = "import annoy; index = annoy.AnnoyIndex(3, 'angular'); index.add_item(0, [1, 2, 3]); index.build(1); \
+                  print(index.get_nns_by_item(0, 1))";
+    let said = docker(which, &["run", "--rm", "--network", "none", tag, "python3", "-c", script]);
+    assert_eq!(said, "[0]");
+    docker(which, &["image", "rm", "--force", tag]);
+}
+
+fn wheel(place: &Place) -> PathBuf {
+    let mut found =
+        walkdir::WalkDir::new(place.path("house")).into_iter().map(|entry| entry.unwrap().into_path());
+    found.find(|path| path.extension().is_some_and(|ending| ending == "whl")).unwrap()
+}
+
+#[test]
+fn what_one_engine_compiled_another_takes_from_a_folder_and_nobody_takes_it_changed() {
+    let place = workshop();
+    let tag = unique("smp-image-test/wheel");
+    let first = build(&place, Which::Graph, &tag, "house", &[]);
+    assert!(first.err.contains("house has no flash-attn-1.17.3-amd64-"), "{}", first.err);
+    assert!(first.err.contains(COMPILER), "{}", first.err);
+    let _built = first.fine();
+    works(Which::Graph, &tag);
+
+    let second = build(&place, Which::Containerd, &tag, "house", &[]);
+    assert!(second.err.contains("house has flash-attn-1.17.3-amd64-"), "{}", second.err);
+    assert!(!second.err.contains(COMPILER), "{}", second.err);
+    let _built = second.fine();
+    works(Which::Containerd, &tag);
+    for which in [Which::Graph, Which::Containerd] {
+        let left = docker(which, &["images", "--quiet", "smp-image/wheel"]);
+        assert!(left.is_empty(), "{which:?}: {left}");
+    }
+    let plan = Ended::of(&mut place.program(&[
+        "plan",
+        "ext.toml",
+        "--on",
+        "amd64",
+        "--wheelhouse",
+        "house",
+        "--format",
+        "json",
+    ]));
+    let plan: serde_json::Value = serde_json::from_str(&plan.fine()).unwrap();
+    assert_eq!((&plan["cached_steps"], &plan["emulated_steps"]), (&1.into(), &0.into()));
+
+    let wheel = wheel(&place);
+    let mut bytes = fs::read(&wheel).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&wheel, bytes).unwrap();
+    let _told = build(&place, Which::Containerd, &tag, "house", &[])
+        .failed(5, &["it is not the wheel that was put there", "find out who changed it"]);
+}
+
+#[test]
+fn what_one_engine_compiled_another_takes_from_a_registry() {
+    let place = workshop();
+    let tag = unique("smp-image-test/wheel");
+    let house = format!("oci://{}/{}", variable("SMP_WB_REGISTRY"), unique("wheels"));
+    let first = build(&place, Which::Graph, &tag, &house, &[]);
+    assert!(first.err.contains(&format!("{house} has no flash-attn-1.17.3-amd64-")), "{}", first.err);
+    let _built = first.fine();
+    works(Which::Graph, &tag);
+    let second = build(&place, Which::Containerd, &tag, &house, &[]);
+    assert!(second.err.contains(&format!("{house} has flash-attn-1.17.3-amd64-")), "{}", second.err);
+    assert!(!second.err.contains(COMPILER), "{}", second.err);
+    let _built = second.fine();
+    works(Which::Containerd, &tag);
+}
+
+#[test]
+fn a_miss_on_a_foreign_builder_without_an_emulator_says_what_next_before_anything_starts() {
+    let place = workshop();
+    let told = build(&place, Which::Containerd, "x", "house", &["--arch", "arm64"]).failed(
+        9,
+        &[
+            "house has no flash-attn-1.17.3-arm64-",
+            "steps must run programs of linux/arm64, and this builder is linux/amd64 and has no emulator",
+            "flash-attn: compile annoy==1.17.3",
+            "what is compiled need be compiled only once",
+            "--host ssh://HOST",
+        ],
+    );
+    assert!(!told.contains("RUN"), "{told}");
+}
+
+#[test]
+fn a_wheelhouse_that_cannot_be_used_is_told_before_anything_is_compiled() {
+    let place = workshop();
+    place.write("file", "");
+    let _told =
+        build(&place, Which::Graph, "x", "file", &[]).failed(9, &["wheelhouse", "cannot make the folder"]);
+    let _told = build(&place, Which::Graph, "x", "oci://", &[]).failed(2, &["--wheelhouse oci://"]);
+    let closed = format!("oci://{}/wheels", variable("SMP_WB_REGISTRY_AUTH"));
+    let _told = build(&place, Which::Graph, "x", &closed, &[]).failed(7, &["wheelhouse", "docker login"]);
+}
