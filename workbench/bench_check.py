@@ -82,12 +82,13 @@ def main():
         limit, _ = measured("read and hash (hashlib)", [sys.executable, "-c", LIMIT, image], folder)
         # 6: the image has findings, which is an answer.
         ours, memory = measured("smp-image check", [SMP, "check", f"docker-archive:{image}"], folder, fine=(0, 6))
+        print("  " + next(line for line in (folder / "log").read_text().splitlines() if line.startswith("Looked at")))
         again, _ = measured("read and hash, once more", [sys.executable, "-c", LIMIT, image], folder)
         rules = folder / "rules.yaml"
         rules.write_text('schemaVersion: "2.0.0"\nfileExistenceTests:\n- {name: torch, path: /opt/venv/lib/python3.11/site-packages/torch/version.py, shouldExist: true}\n')
         others = [
             measured("syft", [programs / "syft", "scan", f"docker-archive:{image}", "-q", "-o", "json"], folder),
-            measured("dive", [programs / "dive", "--source", "docker-archive", image, "--ci"], folder, fine=(0, 1)),
+            measured("dive", [programs / "dive", "--source", "docker-archive", image, "--ci"], folder),
             measured("container-structure-test", [programs / "container-structure-test", "test", "--driver", "tar", "--image", image, "--config", rules], folder),
         ]
         seconds, peak, libraries = 0.0, 0.0, 0

@@ -106,7 +106,7 @@ impl Difference {
         // Writing into a text cannot fail.
         let _always_fits = writeln!(
             text,
-            "\nSize       {} before, {} after; {} layers from the bottom are the same, {} are to be pulled anew, {} are gone",
+            "\nSize       {} before, {} after; the same layers from the bottom: {}, {} are to be pulled anew, {} are gone",
             bytes(before),
             bytes(after),
             self.shared_layers,
