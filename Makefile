@@ -57,6 +57,7 @@ bench: ## measure against docker buildx and linear Dockerfiles, side by side, an
 	@python3 workbench/bench.py
 	@cargo build --quiet --release
 	@python3 workbench/bench_check.py
+	@python3 workbench/bench_resolve.py
 
 oracle: ## hold our list of GPU architectures against NVIDIA's cuobjdump on real libraries (downloads 5 GB once)
 	@cargo build --quiet --release --example architectures
