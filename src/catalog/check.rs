@@ -51,10 +51,10 @@ impl Check<'_> {
         let Place { file, span } = here.unwrap_or(Place { file: 0, span: 0..0 });
         let own: Vec<&str> = self.files.iter().skip(self.built_in).map(|own| own.origin.as_str()).collect();
         // Our own rows pass by themselves: what is wrong with one of them is what the user's files made of the rest.
-        let message = match file < self.built_in && !own.is_empty() {
-            true => format!("{}, together with {}", message.into(), own.join(" and ")),
-            false => message.into(),
-        };
+        let mut message = message.into();
+        if file < self.built_in && !own.is_empty() {
+            message = format!("{message}, together with {}", own.join(" and "));
+        }
         match self.files.get(file) {
             Some(source) => CatalogError::at(source, file >= self.built_in, span, message),
             None => CatalogError::missing(None, &row.subject()),

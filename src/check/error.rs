@@ -2,7 +2,7 @@
 
 use crate::engine::EngineError;
 
-/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`] instead.
+/// Why an image could not be looked into. What is wrong *with* the image is a [`Finding`](super::Finding) instead.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The stream broke off.
