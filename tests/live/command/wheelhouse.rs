@@ -3,22 +3,35 @@
 use std::fs;
 use std::path::PathBuf;
 
+use smp_image::lock::{Lock, LockedComponent, Origin, Pin, PinnedRequirement};
+use smp_image::oci::Digest;
+use smp_image::recipe::Component;
+
+use super::full_disk::SmallEngine;
 use super::{leads_out, lock_for, mirror};
 use crate::program::{Ended, Place};
 use crate::workbench::{Which, docker, unique, variable};
 
-/// A small C++ extension in the place of a large one: flash-attn takes hours and tens of gigabytes.
-const EXTENSION: &str = r#"
-[[component]]
-name = "flash-attn"
-version = "1.17.3"
-origin = "sdist"
-reason = "a small C++ extension in the place of a large one"
-
-[[component.sdists]]
-requirement = "annoy==1.17.3"
-hashes = ["sha256:9cbfebefe0a5f843eba29c6be4c84d601f4f41ad4ded0486f1b88c3b07739c15"]
-"#;
+/// Returns a small C++ extension in the place of a large one: flash-attn takes hours and tens of gigabytes.
+fn extension() -> LockedComponent {
+    let hash = "sha256:9cbfebefe0a5f843eba29c6be4c84d601f4f41ad4ded0486f1b88c3b07739c15";
+    LockedComponent {
+        name: Component::FlashAttn,
+        version: Pin::Known("1.17.3".parse().unwrap()),
+        origin: Origin::Sdist,
+        reason: "a small C++ extension in the place of a large one".to_owned(),
+        packages: Vec::new(),
+        wheels: Vec::new(),
+        sdists: vec![PinnedRequirement {
+            requirement: "annoy==1.17.3".parse().unwrap(),
+            hashes: vec![hash.parse().unwrap()],
+            size: None,
+            source: false,
+        }],
+        conda: None,
+        artefacts: Vec::new(),
+    }
+}
 
 /// A word that is said only where the compilers are installed.
 const COMPILER: &str = "cmake-data";
@@ -36,16 +49,21 @@ fn workshop() -> Place {
     place.write("ext.toml", &recipe("python = \"*\"\n"));
     for (arch, file) in [("amd64", "ext.lock"), ("arm64", "ext.arm64.lock")] {
         lock_for(&place, "ext.toml", arch);
-        let before = smp_image::oci::Digest::of(recipe("python = \"*\"\n")).to_string();
-        let after = smp_image::oci::Digest::of(recipe("python = \"*\"\nflash-attn = \"*\"\n")).to_string();
-        let lock = place.read(file).replace(&before, &after) + EXTENSION;
-        place.write(file, &lock);
+        // As `smp-image lock` would write it, with the digests of its parts.
+        let mut lock = Lock::parse(file, &place.read(file)).unwrap();
+        lock.recipe.digest = Digest::of(recipe("python = \"*\"\nflash-attn = \"*\"\n"));
+        lock.components.push(extension());
+        place.write(file, &lock.to_text());
     }
     place.write("ext.toml", &recipe("python = \"*\"\nflash-attn = \"*\"\n"));
     place
 }
 
 fn build(place: &Place, which: Which, tag: &str, house: &str, more: &[&str]) -> Ended {
+    build_at(place, &which.address(), tag, house, more)
+}
+
+fn build_at(place: &Place, address: &str, tag: &str, house: &str, more: &[&str]) -> Ended {
     let mirror = mirror();
     let words = [
         "build",
@@ -61,7 +79,7 @@ fn build(place: &Place, which: Which, tag: &str, house: &str, more: &[&str]) -> 
         house,
     ];
     let mut command = place.program(&[&words[..], more].concat());
-    Ended::of(leads_out(&mut command).env("DOCKER_HOST", which.address()))
+    Ended::of(leads_out(&mut command).env("DOCKER_HOST", address))
 }
 
 fn works(which: Which, tag: &str) {
@@ -137,7 +155,9 @@ fn what_one_engine_compiled_another_takes_from_a_registry() {
 #[test]
 fn a_miss_on_a_foreign_builder_without_an_emulator_says_what_next_before_anything_starts() {
     let place = workshop();
-    let told = build(&place, Which::Containerd, "x", "house", &["--arch", "arm64"]).failed(
+    // An engine that was started while there was an emulator goes on believing in it; this one is new.
+    let engine = SmallEngine::start("engine26c", 300);
+    let told = build_at(&place, &engine.address(), "x", "house", &["--arch", "arm64"]).failed(
         9,
         &[
             "house has no flash-attn-1.17.3-arm64-",
