@@ -1,4 +1,4 @@
-#![no_main]
 //! Feeds `fatbin` of `fuzz/src/check.rs`.
+#![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| smp_image_fuzz::fatbin(bytes));
