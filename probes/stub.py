@@ -38,14 +38,15 @@ def stub():
 
 
 def shared_library(soname, functions):
-    """Returns an ELF file: one page-aligned segment to read and execute, one to write with the dynamic section."""
+    """Returns an ELF file: one page-aligned segment to read and execute, one to write with the dynamic section, and the word that its
+    stack needs no executing: without it glibc 2.41 refuses the library."""
     machine, code = PROCESSORS[platform.machine()]
     names, offsets = b"\0", {}
     for name in [soname] + list(functions):
         offsets[name] = len(names)
         names += name.encode() + b"\0"
     count = len(functions) + 1
-    at_hash = 64 + 3 * 56
+    at_hash = 64 + 4 * 56
     at_symbols = at_hash + 4 * (3 + count)
     at_symbols += -at_symbols % 8
     at_names = at_symbols + 24 * count
@@ -62,11 +63,12 @@ def shared_library(soname, functions):
     table += struct.pack("<%dI" % count, 0, *[at + 1 if at + 1 < count else 0 for at in range(1, count)])
     symbols = bytes(24) + b"".join(
         struct.pack("<IBBHQQ", offsets[name], 0x12, 0, 1, at_code, len(code)) for name in functions)  # global functions
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 3, 64, 0, 0)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 4, 64, 0, 0)
     segments = (
         struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, end, end, PAGE)
         + struct.pack("<IIQQQQQQ", 1, 6, at_dynamic, at_dynamic, at_dynamic, len(dynamic), len(dynamic), PAGE)
         + struct.pack("<IIQQQQQQ", 2, 6, at_dynamic, at_dynamic, at_dynamic, len(dynamic), len(dynamic), 8)
+        + struct.pack("<IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)  # PT_GNU_STACK
     )
     file = bytearray(at_dynamic + len(dynamic))
     pieces = ((0, header), (64, segments), (at_hash, table), (at_symbols, symbols), (at_names, names), (at_code, code), (at_dynamic, dynamic))

@@ -34,7 +34,7 @@ pub use image::ImageRef;
 pub use options::{BadMirror, KeptWheel, Mirror, Options};
 pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
+    Checksum, Compile, Download, Instruction, Link, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
     UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};

@@ -40,8 +40,12 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
         Ok(release) => release,
         Err(refusal) => {
             output::print(&report, cli, world)?;
-            return Err(Failure::said(Fault::Verdict, format!("{name} is not released, nothing was pushed"))
-                .hint(refusal.reasons.first().map(|reason| reason.remedy.clone()).unwrap_or_default()));
+            let mut failure =
+                Failure::said(Fault::Verdict, format!("{name} is not released, nothing was pushed"));
+            // Not every reason has a remedy that is known: an import may fail for a cause of its own.
+            let remedy = refusal.reasons.into_iter().map(|reason| reason.remedy).find(|remedy| !remedy.is_empty());
+            failure.hints.extend(remedy);
+            return Err(failure);
         }
     };
     let pushable = Pushable::from(&release);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::compile::Compiler;
 use super::foreign::{OVERLAY, TOOLS};
 use super::python::{self, Home, Python};
-use super::stage::{Checksum, Download, Part, Stage, StageName, StartsFrom, UserCopy, Variable};
+use super::stage::{Checksum, Download, Link, Part, Stage, StageName, StartsFrom, UserCopy, Variable};
 use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target, Work};
 use crate::catalog::{Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};
@@ -260,17 +260,22 @@ impl Composer<'_> {
 
     /// Adds a stage for each component's wheels; returns the packages that go into the base's own Python instead.
     fn wheels(&mut self) -> Result<Vec<PinnedPackage>, PlanError> {
-        let groups = python::groups(self.lock)?;
+        let groups = python::groups(self.lock, self.catalog)?;
         let (Some(from), Some(home)) = (self.unpacks_in.clone(), self.python.home().cloned()) else {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
         };
         for group in groups {
+            let links = group.links.iter().map(|(at, to)| {
+                Ok(Link { at: home.in_packages(at.as_str())?, to: to.clone() })
+            });
+            let links = links.collect::<Result<_, PlanError>>()?;
             let work = Work::Wheels {
                 host: self.host(),
                 tools: self.tools(&group)?,
                 title: group.title,
                 packages: group.packages,
                 prefix: home.prefix.clone(),
+                links,
             };
             let stage = self.push(&group.name, from.clone(), work)?;
             self.keep(&stage, &home.prefix)?;

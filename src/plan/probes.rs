@@ -24,14 +24,16 @@ pub(super) fn probes(lock: &Lock, catalog: &Catalog, target: &Target) -> Vec<Pro
     if let Some(version) = nccl {
         add(ProbeName::NcclVersion, json!({ "version": version.to_string() }));
     }
-    if has(Component::Pytorch) || has(Component::Smp) {
+    let torch = has(Component::Pytorch) || has(Component::Smp);
+    if torch {
         add(ProbeName::Loaded, loaded(lock, catalog));
         add(ProbeName::TorchTrain, json!({ "expected": true }));
     }
     if fabric {
         add(ProbeName::FabricProvider, json!({ "provider": "efa" }));
     }
-    if has(Component::TransformerEngine) {
+    // Without PyTorch there is only the library of Transformer Engine, which its import proves; its layers are PyTorch modules.
+    if torch && has(Component::TransformerEngine) {
         add(ProbeName::TransformerEngine, json!({ "expected": true }));
         add(ProbeName::TransformerEngineFp8, json!({ "expected": true, "fp8": true }));
     }

@@ -1,9 +1,12 @@
 //! The Python of an image: an environment of its own, SMP's conda environment, or the base's own interpreter.
 
+use std::collections::BTreeMap;
+
+use super::compose::facts_of;
 use super::{PinnedPackage, PlanError};
 use crate::catalog::Catalog;
 use crate::lock::{Lock, Origin, PinnedRequirement};
-use crate::recipe::{Component, ImagePath, Version, package_name};
+use crate::recipe::{Component, ImagePath, LocalPath, Version, package_name};
 
 /// Where an environment of our own is made.
 const VENV: &str = "/opt/venv";
@@ -113,12 +116,14 @@ pub(super) struct Group {
     pub(super) title: String,
     /// The packages.
     pub(super) packages: Vec<PinnedPackage>,
+    /// Links below site-packages.
+    pub(super) links: BTreeMap<LocalPath, LocalPath>,
     /// Whether they exist only as source.
     pub(super) source: bool,
 }
 
 /// Returns the packages of each component, then those beyond the components: those with wheels, then those with source only.
-pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
+pub(super) fn groups(lock: &Lock, catalog: &Catalog) -> Result<Vec<Group>, PlanError> {
     each_once(lock)?;
     let mut groups = Vec::new();
     for locked in lock.components.iter().filter(|locked| !locked.wheels.is_empty()) {
@@ -126,6 +131,7 @@ pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
             name: locked.name.to_string(),
             title: locked.name.to_string(),
             packages: pinned(&locked.wheels)?,
+            links: facts_of(locked, catalog).map(|facts| facts.links.clone()).unwrap_or_default(),
             source: false,
         });
     }
@@ -137,7 +143,7 @@ pub(super) fn groups(lock: &Lock) -> Result<Vec<Group>, PlanError> {
         let own: Vec<_> = lock.python.iter().filter(|pinned| pinned.source == source).cloned().collect();
         if !own.is_empty() {
             let (name, title) = (name.to_owned(), title.to_owned());
-            groups.push(Group { name, title, packages: pinned(&own)?, source });
+            groups.push(Group { name, title, packages: pinned(&own)?, links: BTreeMap::new(), source });
         }
     }
     Ok(groups)

@@ -116,6 +116,17 @@ pub struct PythonCompile {
     pub max_jobs: u64,
 }
 
+/// A symbolic link in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Link {
+    /// Where it is.
+    #[schemars(with = "String")]
+    pub at: ImagePath,
+    /// Where it leads, seen from its folder.
+    #[schemars(with = "String")]
+    pub to: LocalPath,
+}
+
 /// A file to download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Download {

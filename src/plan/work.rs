@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Checksum, Compile, Download, Part, PythonCompile, StageName, UserCopy, Variable};
+use super::stage::{Checksum, Compile, Download, Link, Part, PythonCompile, StageName, UserCopy, Variable};
 use super::{AptRequest, CondaRecord, KeptWheel, PinnedPackage};
 use crate::recipe::{AptPackage, ArtefactUrl, Component, CondaPackage, ImagePath, Version};
 
@@ -108,6 +108,9 @@ pub enum Work {
         /// The Python environment to which they belong.
         #[schemars(with = "String")]
         prefix: ImagePath,
+        /// Links beside the packages, and where each leads, seen from its folder.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        links: Vec<Link>,
     },
     /// The stage that downloads.
     Fetch,

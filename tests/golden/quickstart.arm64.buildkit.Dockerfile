@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:644ec0a05bede0e5db09162e45b91a13e02a4560fb0d881e643d5a6c0cb847fa
+# Lock   sha256:8a5758965806748db5e2a0689571227ad8bf5bc3c67864a234625b4200dd22b2
 # For linux/arm64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
@@ -47,6 +47,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'nvidia-cublas-cu12==12.9.3.13 --hash=sha256:918a8781956115d34b1db49e0e7b7befba8d101661c4b560ed4d42e0e17bebc3' \
         'nvidia-cuda-nvrtc-cu12==12.9.86 --hash=sha256:096d4de6bda726415dfaf3198d4f5c522b8e70139c97feef5cd2ca6d4cd9cead' \
         'nvidia-cuda-runtime-cu12==12.9.79 --hash=sha256:83469a846206f2a733db0c42e223589ab62fd2fabac4432d2f8802de4bded0a4' \
+        'nvidia-curand-cu12==10.3.10.19 --hash=sha256:de663377feb1697e1d30ed587b07d5721fdd6d2015c738d7528a6002a6134d37' \
         > /tmp/requirements.txt; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip install \
         --disable-pip-version-check --no-input --no-compile \
@@ -102,6 +103,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/venv \
         --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    mkdir -p "$(dirname /out/opt/venv/lib/python3.13/site-packages/nvidia/cudart)"; \
+    ln -s cuda_runtime /out/opt/venv/lib/python3.13/site-packages/nvidia/cudart; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Python packages beyond the components: verified against the lock, unpacked below /out.
@@ -140,6 +143,7 @@ RUN set -eu; \
         /opt/venv/lib/python3.13/site-packages/nvidia/cuda_runtime/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cublas/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cuda_nvrtc/lib \
+        /opt/venv/lib/python3.13/site-packages/nvidia/curand/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cudnn/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/nccl/lib \
         /opt/venv/lib/python3.13/site-packages/transformer_engine/wheel_lib \

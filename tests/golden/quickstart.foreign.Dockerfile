@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:6814db5fcc3ffc1c1b4e9eed2e723fdc2dea9b0d869642798fc8160d758bc538
+# Lock   sha256:8ab312c4e1ac67c52113203e176fe2e9ba10b33728bb0c659f936042ed49cbee
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # On linux/arm64: what runs on --platform=$BUILDPLATFORM needs no emulation
@@ -366,6 +366,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'nvidia-cublas-cu12==12.9.3.13 --hash=sha256:d7d51055f161b317c7105ddaae90e71eda059026074ffef93cf7cde2886bfe72' \
         'nvidia-cuda-nvrtc-cu12==12.9.86 --hash=sha256:210cf05005a447e29214e9ce50851e83fc5f4358df8b453155d5e1918094dcb4' \
         'nvidia-cuda-runtime-cu12==12.9.79 --hash=sha256:25bba2dfb01d48a9b59ca474a1ac43c6ebf7011f1b0b8cc44f54eb6ac48a96c3' \
+        'nvidia-curand-cu12==10.3.10.19 --hash=sha256:49b274db4780d421bd2ccd362e1415c13887c53c214f0d4b761752b8f9f6aa1e' \
         > /tmp/requirements.txt; \
     PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore /opt/venv/bin/python -m pip install \
         --disable-pip-version-check --no-input --no-compile \
@@ -424,6 +425,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/venv \
         --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    mkdir -p "$(dirname /out/opt/venv/lib/python3.13/site-packages/nvidia/cudart)"; \
+    ln -s cuda_runtime /out/opt/venv/lib/python3.13/site-packages/nvidia/cudart; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Python packages beyond the components: verified against the lock, unpacked below /out.
@@ -674,6 +677,7 @@ RUN --mount=type=bind,from=files,source=/,target=/target \
         /opt/venv/lib/python3.13/site-packages/nvidia/cuda_runtime/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cublas/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cuda_nvrtc/lib \
+        /opt/venv/lib/python3.13/site-packages/nvidia/curand/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/cudnn/lib \
         /opt/venv/lib/python3.13/site-packages/nvidia/nccl/lib \
         /opt/venv/lib/python3.13/site-packages/transformer_engine/wheel_lib \

@@ -126,6 +126,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --require-hashes --no-deps --no-build-isolation --ignore-installed --no-warn-script-location --prefix /out/opt/conda \
         --requirement /tmp/requirements.txt; \
     rm /tmp/requirements.txt; \
+    mkdir -p "$(dirname /out/opt/conda/lib/python3.11/site-packages/nvidia/cudart)"; \
+    ln -s cuda_runtime /out/opt/conda/lib/python3.11/site-packages/nvidia/cudart; \
     find /out -exec touch --no-dereference --date=@946684800 {} +
 
 # Python packages beyond the components: verified against the lock, unpacked below /out.

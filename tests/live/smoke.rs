@@ -37,13 +37,16 @@ async fn probes_run_in_a_container_with_debians_python_and_libfabric() {
     let tag = unique("smp-smoke");
     let mut request = build(&format!(
         "FROM {BASE}\n\
-         RUN apt-get update && apt-get install -y --no-install-recommends python3 libfabric-bin && rm -rf /var/lib/apt/lists/*\n"
+         RUN apt-get update && apt-get install -y --no-install-recommends python3 libfabric-bin && rm -rf /var/lib/apt/lists/*\n\
+         RUN echo 'import ctypes; __version__ = ctypes.CDLL(\"libcuda.so.1\").cuInit(0)' > /usr/lib/python3/dist-packages/needs_driver.py\n"
     ));
     request.tags = vec![tag.parse().unwrap()];
     let (events, _heard) = listen();
     engine.build(&request, &events).await.unwrap();
     let probes = [
         probe(ProbeName::Imports, json!({ "modules": ["json", "ctypes"] }), false),
+        // Debian 13's C library refuses a stub that does not say that its stack needs no executing.
+        probe(ProbeName::Imports, json!({ "modules": ["needs_driver"] }), false),
         probe(ProbeName::Libraries, json!({ "libraries": ["libfabric.so.1"] }), false),
         probe(ProbeName::Libraries, json!({ "libraries": ["libnccl.so.2"] }), false),
         probe(ProbeName::FabricProvider, json!({ "provider": "efa" }), false),
@@ -55,10 +58,11 @@ async fn probes_run_in_a_container_with_debians_python_and_libfabric() {
     engine.remove(&tag).await.unwrap();
     assert_eq!(with_gpu, ["passed: 1 x Fake GPU (sm_90), driver for CUDA 13.0", "skipped: one GPU"]);
     assert!(said[0].starts_with("passed: json 2."), "{said:#?}");
-    assert!(said[1].starts_with("passed: /usr/lib/x86_64-linux-gnu/libfabric.so.1."), "{said:#?}");
-    assert_eq!(said[2], "failed: libnccl.so.2 is not on the loader's path");
-    assert!(said[3].starts_with("passed: /usr/bin/fi_info lists efa "), "{said:#?}");
-    assert_eq!(said[4..], ["skipped: no GPU", "skipped: no GPU"]);
+    assert_eq!(said[1], "passed: needs_driver 34, with a stub in place of the driver's library");
+    assert!(said[2].starts_with("passed: /usr/lib/x86_64-linux-gnu/libfabric.so.1."), "{said:#?}");
+    assert_eq!(said[3], "failed: libnccl.so.2 is not on the loader's path");
+    assert!(said[4].starts_with("passed: /usr/bin/fi_info lists efa "), "{said:#?}");
+    assert_eq!(said[5..], ["skipped: no GPU", "skipped: no GPU"]);
 }
 
 /// A driver with one GPU that computes nothing; no GPU is needed to prove how one comes into the container.

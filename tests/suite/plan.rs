@@ -238,3 +238,12 @@ fn probes_stand_in_the_order_of_what_they_need_and_a_library_with_a_module_is_le
     assert!(libraries.contains("libnccl.so.2") && !libraries.contains("transformer"), "{libraries}");
     assert!(of(ProbeName::Imports).contains("transformer_engine"), "{}", of(ProbeName::Imports));
 }
+
+#[test]
+fn layers_of_transformer_engine_run_only_where_the_image_has_pytorch() {
+    let layers = |name| {
+        let probes = planned(name).probes;
+        probes.iter().filter(|probe| probe.name.name().starts_with("transformer-engine")).count()
+    };
+    assert_eq!((layers("quickstart"), layers("pytorch-te")), (0, 2));
+}

@@ -1,5 +1,7 @@
 //! Where components come from: Python packages, source archives, single files.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
@@ -34,6 +36,9 @@ pub struct Packages {
     /// Folders of its libraries below site-packages that the loader must search.
     #[serde(default)]
     pub folders: Vec<LocalPath>,
+    /// Links below site-packages under which a module of it looks for another package, and where each leads, seen from its folder.
+    #[serde(default)]
+    pub links: BTreeMap<LocalPath, LocalPath>,
     /// The sonames of its libraries that a program opens.
     #[serde(default)]
     pub libraries: Vec<String>,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::{Workshop, report};
+use super::{Workshop, mirror, report};
 use crate::workbench::{ALL, Which, unique, variable};
 
 /// Asks the registry `host` itself, and returns the media type and the text of the manifest.
@@ -145,4 +145,19 @@ fn a_registry_that_wants_a_login_is_told_and_the_login_of_docker_is_taken() {
     let ended = push(Some(&right));
     assert!(!format!("{ended:?}").contains(&variable("SMP_WB_REGISTRY_AUTH_PASSWORD")), "{ended:?}");
     let _text = ended.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quickstart_that_everybody_tries_first_is_built_checked_probed_and_pushed() {
+    let workshop = Workshop::tiny(Which::Containerd);
+    let (name, mirror) = (format!("{}:1.0", unique("live/quickstart")), mirror());
+    let words = ["release", "quickstart", "--tag", &workshop.tag, "--mirror", &mirror, "--network", "host"];
+    let words = [&words[..], &["--to", &name, "--create-repository", "--format", "json"]].concat();
+    let report = report(&workshop.run(&words).fine());
+    assert_eq!(report["push"]["outcome"], "pushed", "{}", report["push"]);
+    let import = report["probes"].as_array().unwrap().iter().find(|outcome| outcome["probe"] == "imports");
+    let import = import.unwrap()["answer"].to_string();
+    assert!(import.contains("transformer_engine") && import.contains("with a stub"), "{import}");
+    let (_, manifest) = manifest(&variable("SMP_WB_REGISTRY_AUTH"), &name).await;
+    assert!(kinds_of_layers(&manifest).len() > 5, "{manifest}");
 }
