@@ -34,8 +34,8 @@ pub use image::ImageRef;
 pub use options::{BadMirror, KeptWheel, Mirror, Options};
 pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
 pub use stage::{
-    Checksum, Compile, Download, Instruction, Link, Part, PythonCompile, Runs, Stage, StageName, StartsFrom, Step,
-    UserCopy, Variable,
+    Checksum, Compile, Download, Instruction, Link, Part, PythonCompile, Runs, Stage, StageName, StartsFrom,
+    Step, UserCopy, Variable,
 };
 pub use target::{PlannedInstance, Target};
 pub use wheel::WheelKey;

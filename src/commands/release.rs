@@ -43,7 +43,8 @@ pub(super) async fn run(verb: &Release, cli: &Cli, world: &World) -> Result<(), 
             let mut failure =
                 Failure::said(Fault::Verdict, format!("{name} is not released, nothing was pushed"));
             // Not every reason has a remedy that is known: an import may fail for a cause of its own.
-            let remedy = refusal.reasons.into_iter().map(|reason| reason.remedy).find(|remedy| !remedy.is_empty());
+            let remedy =
+                refusal.reasons.into_iter().map(|reason| reason.remedy).find(|remedy| !remedy.is_empty());
             failure.hints.extend(remedy);
             return Err(failure);
         }

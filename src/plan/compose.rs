@@ -265,9 +265,10 @@ impl Composer<'_> {
             return Ok(groups.into_iter().flat_map(|group| group.packages).collect());
         };
         for group in groups {
-            let links = group.links.iter().map(|(at, to)| {
-                Ok(Link { at: home.in_packages(at.as_str())?, to: to.clone() })
-            });
+            let links = group
+                .links
+                .iter()
+                .map(|(at, to)| Ok(Link { at: home.in_packages(at.as_str())?, to: to.clone() }));
             let links = links.collect::<Result<_, PlanError>>()?;
             let work = Work::Wheels {
                 host: self.host(),

@@ -39,7 +39,10 @@ pub(super) async fn compile(
 
 #[expect(clippy::disallowed_methods, reason = "the door to uv")]
 async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result<String, UpstreamError> {
-    let failed = |error: std::io::Error| UpstreamError::NoWheels(error.to_string());
+    let failed = |error: std::io::Error| UpstreamError::Unreachable {
+        what: "uv".to_owned(),
+        reason: error.to_string(),
+    };
     let mut overrides = tempfile::NamedTempFile::new().map_err(failed)?;
     for package in &question.held_back {
         // A marker that is never true takes the package out of the resolution.
@@ -71,9 +74,21 @@ async fn run(uv: &OsStr, question: &PythonQuestion, only_wheels: bool) -> Result
     let waited = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
     let output = waited.map_err(|_| silent("uv"))?.map_err(failed)?;
     if !output.status.success() {
-        return Err(UpstreamError::NoWheels(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        return Err(refused(output.status.code(), String::from_utf8_lossy(&output.stderr).trim()));
     }
     std::fs::read_to_string(&renewed).map_err(|error| nonsense(error.to_string()))
+}
+
+/// Returns what `uv` meant that ended with `code` and said `reason`: 1 is its word for no solution, everything else for what kept it
+/// from looking. An index that asks for a login is to it one without the package, with a hint.
+fn refused(code: Option<i32>, reason: &str) -> UpstreamError {
+    let unasked =
+        code != Some(1) || reason.contains("could not be queried due to a lack of valid authentication");
+    if unasked && !reason.contains("Failed to build") {
+        UpstreamError::Unreachable { what: "the Python package index".to_owned(), reason: reason.to_owned() }
+    } else {
+        UpstreamError::NoWheels(reason.to_owned())
+    }
 }
 
 /// Returns a `pylock.toml` that names `pinned` and nothing more.
@@ -245,6 +260,18 @@ mod tests {
         ] {
             assert!(!TARGET.installs(&format!("https://e.example/{wheel}")), "{wheel}");
         }
+    }
+
+    #[test]
+    fn an_index_that_did_not_answer_is_no_lack_of_packages() {
+        // What uv 0.13.9 said to a server that answers 503, to one that answers 401, and of a version that is not there.
+        let busy = "error: Request failed after 3 retries in 13.0s\n  cause: Failed to fetch: http://127.0.0.1:8911/s/aaa/";
+        let login = "error: No solution found when resolving dependencies\n  cause: Because a was not found\n\nhint: An index URL (http://127.0.0.1:8911/s) could not be queried due to a lack of valid authentication credentials (401 Unauthorized)";
+        let none = "error: No solution found when resolving dependencies\n  cause: Because there is no version of pyyaml==99";
+        assert!(matches!(refused(Some(2), busy), UpstreamError::Unreachable { .. }));
+        assert!(matches!(refused(Some(1), login), UpstreamError::Unreachable { .. }));
+        assert!(matches!(refused(Some(1), none), UpstreamError::NoWheels(_)));
+        assert!(matches!(refused(None, ""), UpstreamError::Unreachable { .. }));
     }
 
     #[test]

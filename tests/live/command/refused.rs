@@ -149,3 +149,21 @@ async fn a_helper_for_logins_that_is_missing_ends_a_push_and_is_named() {
     tokio::task::block_in_place(|| Ended::of(&mut command))
         .failed(7, &["`docker-credential-nowhere`", "is not on the PATH", "hint: "]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_index_that_cannot_be_asked_is_not_told_as_versions_that_do_not_fit() {
+    let workshop = Workshop::wheel(Which::Graph);
+    let server = registry(ResponseTemplate::new(503)).await;
+    let kept = workshop.place.read("wheel.lock");
+    for (index, words) in [
+        ("http://127.0.0.1:1/simple/".to_owned(), "Failed to fetch"),
+        (format!("{}/simple/", server.uri()), "503 Service Unavailable"),
+    ] {
+        let mut command =
+            workshop.program(&["lock", "wheel.toml", "--upgrade", "--mirror", &super::mirror()]);
+        command.env("UV_DEFAULT_INDEX", index).env("UV_HTTP_RETRIES", "0").env("UV_NO_CACHE", "1");
+        let ended = tokio::task::block_in_place(|| Ended::of(&mut command));
+        ended.failed(9, &["cannot ask the Python package index", words, "hint: "]);
+        assert_eq!(workshop.place.read("wheel.lock"), kept);
+    }
+}
