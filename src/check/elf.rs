@@ -27,6 +27,8 @@ pub(crate) struct ElfNote {
     pub(crate) kind: u16,
     /// 32 or 64.
     pub(crate) bits: u8,
+    /// Whether it wants a stack that can be executed: `PT_GNU_STACK` says so, or is not there where the processor's ABI then means it.
+    pub(crate) executable_stack: bool,
     /// What it asks of the loader; none for static programs, object files, and where it could not be read.
     pub(crate) dynamic: Option<Box<Dynamic>>,
     /// The GPU code in it; none where there is no container of it.

@@ -107,6 +107,8 @@ rule_codes! {
     SymbolVersion = "symbol-version",
     /// An extension was built for another torch than the one in the image.
     TorchInterface = "torch-interface",
+    /// A library wants an executable stack, which the image's C library does not give.
+    ExecutableStack = "executable-stack",
     /// What a library loads cannot be read.
     LibraryUnread = "library-unread",
     /// A library has no code for a GPU of the target.
@@ -178,6 +180,7 @@ impl RuleCode {
                 | Self::CudaDriver
                 | Self::InstanceNeeds
                 | Self::PluginInterface
+                | Self::ExecutableStack
         )
     }
 

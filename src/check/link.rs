@@ -20,6 +20,8 @@ pub(super) struct Closure {
     pub(super) versions: BTreeMap<(String, String), BTreeSet<String>>,
     /// Symbols of torch that an extension wants and this torch does not define: the extension and the symbols.
     pub(super) symbols: BTreeMap<String, Vec<String>>,
+    /// Files that the image's loader refuses because they want an executable stack.
+    pub(super) stacks: BTreeSet<String>,
     /// Files of the closure that could not be read, and why.
     pub(super) unread: BTreeMap<String, String>,
 }
@@ -44,6 +46,7 @@ pub(super) fn closure(image: &Image) -> Closure {
         siblings: siblings(image),
         seen: BTreeSet::new(),
         strict: true,
+        refuses_stacks: refuses_stacks(image),
         closure: &mut closure,
     };
     // What must load goes first: what it shares with an extension is then judged as strictly as itself.
@@ -110,6 +113,8 @@ struct Walk<'a, 'c> {
     /// Whether everything that is missing counts. Of other extensions some are rightly left without: torchaudio has one for each
     /// version of `FFmpeg`. There only torch itself counts.
     strict: bool,
+    /// Whether the loader refuses what wants an executable stack.
+    refuses_stacks: bool,
     closure: &'c mut Closure,
 }
 
@@ -122,6 +127,9 @@ impl Walk<'_, '_> {
         let Some(elf) = self.image.root.file(path).and_then(|note| note.elf.as_ref()) else { return };
         if let Some(unread) = &elf.unread {
             self.closure.unread.insert(path.to_owned(), unread.to_string());
+        }
+        if elf.executable_stack && self.refuses_stacks {
+            self.closure.stacks.insert(path.to_owned());
         }
         let Some(dynamic) = elf.dynamic.as_deref() else { return };
         chain.push(path.to_owned());
@@ -184,6 +192,13 @@ impl Walk<'_, '_> {
             }
         }
     }
+}
+
+/// Returns whether the C library is 2.41 or newer: it makes no stack executable any more for what comes after the program's start.
+fn refuses_stacks(image: &Image) -> bool {
+    let libraries = image.root.files().filter(|(path, ..)| path.ends_with("/libc.so.6"));
+    let mut dynamic = libraries.filter_map(|(_, note, _)| note.elf.as_ref()?.dynamic.as_deref());
+    dynamic.any(|dynamic| dynamic.defines.iter().any(|version| &**version == "GLIBC_2.41"))
 }
 
 fn injected(name: &str) -> bool {

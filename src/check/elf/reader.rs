@@ -1,7 +1,9 @@
 //! Reads one ELF file as it streams by: which ranges to keep, then what they say.
 
 use object::Endianness;
-use object::elf::{FileHeader32, FileHeader64, PT_DYNAMIC, PT_INTERP, PT_LOAD};
+use object::elf::{
+    EM_386, EM_X86_64, FileHeader32, FileHeader64, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD,
+};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
 use super::ElfNote;
@@ -42,6 +44,8 @@ struct Segments {
     interpreter: Option<(u64, u64)>,
     first: u64,
     last: Option<(u64, u64)>,
+    /// The flags of the stack.
+    stack: Option<u32>,
 }
 
 impl Reader {
@@ -105,6 +109,9 @@ impl Reader {
             Ok(found) => found,
             Err(broken) => return self.broken = Some(broken),
         };
+        // glibc's default for a file that does not say (`DEFAULT_STACK_PERMS`).
+        let unsaid = [EM_386.0, EM_X86_64.0].contains(&self.note.machine);
+        self.note.executable_stack = segments.stack.map_or(unsaid, |flags| flags & PF_X.0 != 0);
         let most = if self.interest.is_provider() { HEAD_OF_PROVIDERS } else { HEAD };
         let first = if segments.first == 0 { most } else { segments.first };
         self.ranges.keep(0..first.clamp(format::HEAD, most));
@@ -158,6 +165,7 @@ fn segments<Elf: FileHeader<Endian = Endianness>>(ranges: &Ranges) -> Result<(Se
                 found.last = found.last.filter(|(last, _)| *last > at).or(Some((at, end)));
             }
             PT_DYNAMIC => found.dynamic = Some((at, size)),
+            PT_GNU_STACK => found.stack = Some(segment.p_flags(endian).0),
             PT_INTERP => found.interpreter = Some((at, size)),
             _ => {}
         }

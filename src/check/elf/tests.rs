@@ -24,6 +24,21 @@ fn what_a_program_asks_of_the_loader_is_read_from_the_stream() {
     assert!(dynamic.needs.iter().filter(libc).count() > 1, "{:?}", dynamic.needs);
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_file_that_does_not_say_wants_an_executable_stack_as_one_that_says_so() {
+    let with_stack = |kind: u32, flags: u32| {
+        let mut bytes = program().to_vec();
+        let header =
+            (64..).step_by(56).find(|&at| bytes[at..at + 4] == 0x6474_e551_u32.to_le_bytes()).unwrap();
+        bytes[header..header + 4].copy_from_slice(&kind.to_le_bytes());
+        bytes[header + 4..header + 8].copy_from_slice(&flags.to_le_bytes());
+        read("lib/x.so", &bytes).unwrap().executable_stack
+    };
+    let (stack, nothing) = (0x6474_e551, 0);
+    assert_eq!([with_stack(stack, 6), with_stack(stack, 7), with_stack(nothing, 6)], [false, true, true]);
+}
+
 #[test]
 fn a_segment_at_the_end_of_all_numbers_is_no_panic() {
     let mut bytes = program()[..4096].to_vec();

@@ -9,11 +9,13 @@ pub(super) const RULE: Rule = Rule {
         RuleCode::LibraryMissing,
         RuleCode::SymbolVersion,
         RuleCode::TorchInterface,
+        RuleCode::ExecutableStack,
         RuleCode::LibraryUnread,
     ],
     promise: "The libraries that a training loads find what they need, in versions that define what they ask for.",
     story: "A wheel built on a newer distribution asks for `GLIBC_2.34`; a base image lost libnuma; an extension was compiled for \
-            another torch and importing it ends with `undefined symbol: _ZN3c10…`. All of it is written in the files, and nobody reads \
+            another torch and importing it ends with `undefined symbol: _ZN3c10…`. Since glibc 2.41 (Debian 13) a library that wants \
+            an executable stack is refused when it is imported (glibc's NEWS for 2.41). All of it is written in the files, and nobody reads \
             it before a container starts. Judged are torch and its extensions, NCCL and its plugins, libfabric, and what these load; \
             what the node's driver brings (libcuda.so.1, libnvidia-*) is exempt, and a sibling among Python's packages counts as \
             there, as `import torch` loads it first.",
@@ -53,6 +55,15 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             "install a build for this version of torch, or build it against the torch in the image",
         )
     });
+    let stacks = closure.stacks.into_iter().map(|path| {
+        Finding::new(
+            Severity::Error,
+            RuleCode::ExecutableStack,
+            format!("/{path}"),
+            "the image's glibc refuses to load it, because it wants an executable stack (`cannot enable executable stack as shared object requires`)",
+            "take a newer build of it, a base image with an older glibc, or clear the mark (`patchelf --clear-execstack`)",
+        )
+    });
     let unread = closure.unread.into_iter().map(|(path, why)| {
         Finding::new(
             Severity::Unknown,
@@ -62,7 +73,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             "run `ldd` on it in a container of the image",
         )
     });
-    missing.chain(versions).chain(symbols).chain(unread).collect()
+    missing.chain(versions).chain(symbols).chain(stacks).chain(unread).collect()
 }
 
 fn named(names: impl IntoIterator<Item = String>) -> String {

@@ -21,6 +21,8 @@ pub(super) struct Library {
     pub(super) texts: Vec<String>,
     /// Functions that it defines.
     pub(super) symbols: Vec<&'static str>,
+    /// Whether it wants a stack that can be executed.
+    pub(super) executable_stack: bool,
     /// Its GPU code.
     pub(super) gpu: Vec<u8>,
     /// Symbols that it wants from others.
@@ -90,7 +92,9 @@ impl Library {
             let bytes: Vec<String> = self.gpu.iter().map(u8::to_string).collect();
             writeln!(source, ".section .nv_fatbin,\"a\"\n.balign 8\n.byte {}", bytes.join(",")).unwrap();
         }
-        source + ".section .note.GNU-stack,\"\",@progbits\n"
+        let stack = if self.executable_stack { "x" } else { "" };
+        writeln!(source, ".section .note.GNU-stack,\"{stack}\",@progbits").unwrap();
+        source
     }
 
     /// Returns its bytes with the name `soname` in them.

@@ -204,6 +204,12 @@ seeds! {
         let extension = Library { needed: vec!["libc10.so"], undefined, ..Library::default() };
         top(image).put(&format!("{SITE}/torchvision/_C.so"), extension.built());
     };
+    "executable-stack", "nccl-wants-one-from-glibc-2.41", |image, _| {
+        let libc = Library { symbols: vec!["asked"], defines: "GLIBC_2.41", ..Library::default() };
+        image.layers[0].put("usr/lib/x86_64-linux-gnu/libc.so.6", libc.built());
+        let library = nccl("2.21.5", &[70, 80, 90], &[5, 6, 7, 8]);
+        top(image).put(NCCL, Library { executable_stack: true, ..library }.built());
+    };
     "library-unread", "libfabric-has-no-table-of-sections", |image, _| {
         let mut bytes = Library { needed: vec!["libefa.so.1"], ..Library::default() }.built();
         bytes[40..48].fill(0);
