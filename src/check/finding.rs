@@ -145,6 +145,8 @@ rule_codes! {
     PythonRequirement = "python-requirement",
     /// The parts of Transformer Engine have different versions.
     TransformerEngineParts = "transformer-engine-parts",
+    /// Transformer Engine's module does not find a CUDA library that it opens.
+    TransformerEngineImport = "transformer-engine-import",
     /// The stock PyTorch lies where SMP's was.
     StockPytorch = "stock-pytorch",
     /// The image has more layers than an engine takes.
@@ -181,6 +183,7 @@ impl RuleCode {
                 | Self::InstanceNeeds
                 | Self::PluginInterface
                 | Self::ExecutableStack
+                | Self::TransformerEngineImport
         )
     }
 

@@ -164,6 +164,12 @@ impl Root {
 
     /// Returns the path of the file at `path` without any link in it; none where no file is there.
     pub(crate) fn real(&self, path: &str) -> Option<String> {
+        let real = self.without_links(path)?;
+        matches!(self.members.get(real.as_str()), Some(Member { node: Node::File(_), .. })).then_some(real)
+    }
+
+    /// Returns `path` without any link in it, whatever is there; none where the links are a loop.
+    pub(crate) fn without_links(&self, path: &str) -> Option<String> {
         let mut waiting: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut real = String::new();
         // As many links as the kernel follows.
@@ -190,7 +196,7 @@ impl Root {
                 }
             }
         }
-        matches!(self.members.get(real.as_str()), Some(Member { node: Node::File(_), .. })).then_some(real)
+        Some(real)
     }
 
     /// Returns whether something is at `path`.

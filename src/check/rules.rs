@@ -43,6 +43,7 @@ mod secrets;
 mod silences;
 mod size_limits;
 mod stock_pytorch;
+mod transformer_engine;
 mod waste;
 
 /// A rule: what it looks for and why.
@@ -70,6 +71,7 @@ pub static RULES: &[Rule] = &[
     plugin::RULE,
     fabric::RULE,
     python_requirements::RULE,
+    transformer_engine::RULE,
     stock_pytorch::RULE,
     packages::RULE,
     cuda_compat::RULE,

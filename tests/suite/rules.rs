@@ -128,6 +128,46 @@ fn a_silence_hides_its_finding_says_why_and_is_named_when_it_is_idle() {
 }
 
 #[test]
+fn transformer_engine_is_not_blamed_where_its_module_finds_everything() {
+    let findings = |version: &str, sow: fn(&mut Image)| {
+        let (mut image, target) = sound();
+        seeds::transformer_engine(image.layers.last_mut().unwrap(), version);
+        sow(&mut image);
+        rules(&look(&image, &target))
+    };
+    let none = BTreeSet::new();
+    assert_eq!(findings("2.10.0", |_| {}), none, "before 2.11 no folder is insisted on");
+    let link = |image: &mut Image| {
+        let link = format!("{}/nvidia/cudart", seeds::SITE);
+        image.layers.last_mut().unwrap().links.insert(link, "cuda_runtime".to_owned());
+    };
+    assert_eq!(findings("2.20.2", link), none, "our own images have this link");
+    let toolkit = |image: &mut Image| {
+        let layer = image.layers.last_mut().unwrap();
+        layer.put("usr/local/cuda-12.4/targets/x86_64-linux/lib/libnvrtc.so.12", "");
+        layer.links.insert("usr/local/cuda".to_owned(), "/etc/alternatives/cuda".to_owned());
+        layer.links.insert("etc/alternatives/cuda".to_owned(), "/usr/local/cuda-12.4".to_owned());
+    };
+    assert_eq!(findings("2.20.2", toolkit), none, "NVRTC of a toolkit is enough");
+    let plain = |image: &mut Image| {
+        let layer = image.layers.last_mut().unwrap();
+        layer.links.insert(
+            "usr/lib/x86_64-linux-gnu/libcurand.so".to_owned(),
+            format!("/{}/nvidia/curand/lib/libcurand.so.10", seeds::SITE),
+        );
+    };
+    assert_eq!(findings("2.20.2", plain), none, "the loader finds cuRAND by its plain name");
+    let stub = |image: &mut Image| {
+        image.layers.last_mut().unwrap().put("usr/local/cuda/lib64/stubs/libnvrtc.so", "");
+    };
+    assert_eq!(
+        findings("2.20.2", stub),
+        BTreeSet::from(["transformer-engine-import"]),
+        "a stub counts for nothing"
+    );
+}
+
+#[test]
 fn without_a_target_instances_are_judged_and_nothing_fails_for_them() {
     let (image, mut target) = sound();
     target.instances.clear();

@@ -84,6 +84,22 @@ fn distribution(layer: &mut Layer, name: &str, version: &str, more: &str) {
     layer.put(&format!("{SITE}/{name}-{version}.dist-info/METADATA"), metadata);
 }
 
+/// Adds Transformer Engine as pip installs it, with the wheels of CUDA 12.
+pub(super) fn transformer_engine(layer: &mut Layer, version: &str) {
+    distribution(layer, "transformer_engine", version, "");
+    distribution(layer, "transformer_engine_cu12", version, "");
+    layer.put(&format!("{SITE}/transformer_engine/common/__init__.py"), "");
+    for library in [
+        "cudnn/lib/libcudnn.so.9",
+        "cublas/lib/libcublas.so.12",
+        "cuda_nvrtc/lib/libnvrtc.so.12",
+        "cuda_runtime/lib/libcudart.so.12",
+        "curand/lib/libcurand.so.10",
+    ] {
+        layer.put(&format!("{SITE}/nvidia/{library}"), Library::default().built());
+    }
+}
+
 fn expect(component: Component, version: &str, distribution: &str) -> Expectation {
     Expectation {
         component,
@@ -251,6 +267,11 @@ seeds! {
     "transformer-engine-parts", "its-packages-have-two-versions", |image, _| {
         distribution(top(image), "transformer_engine", "2.1.0", "");
         distribution(top(image), "transformer_engine_cu12", "2.0.0", "");
+    };
+    "transformer-engine-import", "cuda-12-comes-from-wheels-alone", |image, _| transformer_engine(top(image), "2.20.2");
+    "transformer-engine-import", "nobody-brings-curand", |image, _| {
+        transformer_engine(top(image), "2.8.0");
+        top(image).files.retain(|path, _| !path.contains("curand"));
     };
     "stock-pytorch", "the-stock-wheel-lies-over-smp", |image, _| {
         let record = "opt/conda/conda-meta/pytorch-2.5.1-sm_py3.11_cuda12.4_cudnn9.4.0_nccl_pt_2.5_tsm_2.8_cuda12.4_0.json";
