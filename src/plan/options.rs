@@ -128,6 +128,13 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_a_compiler_is_what_the_catalogue_says_at_most() {
+        let catalog = crate::catalog::Catalog::embedded().unwrap();
+        let most = catalog.compile.iter().filter_map(|row| row.memory_per_job_gib).max();
+        assert_eq!(most.map(|gib| gib << 30), Some(MEMORY_PER_JOB));
+    }
+
+    #[test]
     fn a_mirror_replaces_the_registry_and_nothing_else() {
         let options =
             Options { mirrors: vec!["docker.io=127.0.0.1:5000".parse().unwrap()], ..Options::default() };
