@@ -25,6 +25,17 @@ pub struct Need {
     pub disk: u64,
     /// How many compilers would run at once.
     pub max_jobs: u64,
+    /// The steps of its plan on this builder; absent where no plan can be made without asking, or no engine says what it is.
+    pub steps: Option<Steps>,
+}
+
+/// The steps of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// Those that must run programs of the image on a builder that is another machine.
+    pub emulated: usize,
+    /// All of them.
+    pub all: usize,
 }
 
 /// How grave what was found is.

@@ -87,7 +87,8 @@ pub struct EngineInfo {
     pub api: String,
     /// The platform on which it runs natively.
     pub platform: Platform,
-    /// The platforms whose programs its BuildKit runs, natively or emulated; empty where it has none or does not say.
+    /// The platforms whose programs its BuildKit says it runs, natively or emulated; empty where it has none or does not say. It forgets
+    /// none: [`DockerEngine::runs`] finds out.
     pub platforms: Vec<Platform>,
     /// How it keeps images.
     pub store: Store,
@@ -108,6 +109,17 @@ pub struct EngineInfo {
     /// How it can give GPUs to containers.
     pub gpus: GpuOffer,
 }
+
+impl EngineInfo {
+    /// Returns whether its `BuildKit` knows `COPY --link`, without which no image is built for another architecture.
+    pub fn links(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+        self.buildkit && (self.builder.is_some() || major.is_none_or(|major| major >= LINK_SINCE))
+    }
+}
+
+/// The first engine whose `BuildKit` knows `COPY --link`.
+const LINK_SINCE: u64 = 23;
 
 /// How an engine can give GPUs to containers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]

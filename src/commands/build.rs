@@ -19,9 +19,6 @@ use crate::render::Builder;
 use crate::report::{Building, Report};
 use crate::verdict::Subject;
 
-/// The first engine whose BuildKit knows `COPY --link`.
-const LINK_SINCE: u64 = 23;
-
 /// An image that is there now, with everything that led to it.
 pub(super) struct Image {
     /// Recipe, lock and plan.
@@ -67,7 +64,7 @@ pub(super) async fn build(
     let studio = arguments.engine.studio || info.studio;
     let builder = builder(arguments.dialect, studio, &info)?;
     if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
-        foreign::check(&prepared.plan, builder, &info, world)?;
+        foreign::check(&prepared.plan, builder, engine, &info, world).await?;
     }
     let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;
@@ -191,10 +188,7 @@ fn builder(asked: Option<Dialect>, studio: bool, info: &EngineInfo) -> Result<Bu
         (None, true) => Dialect::Buildkit,
         (None, false) => Dialect::Classic,
     };
-    let major = info.version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    let new = info.builder.is_some() || major.is_none_or(|major| major >= LINK_SINCE);
-    let link = dialect == Dialect::Buildkit && new;
-    Ok(Builder { dialect, link })
+    Ok(Builder { dialect, link: dialect == Dialect::Buildkit && info.links() })
 }
 
 /// Returns the secrets of the build by their names. The classic builder has none: certificates that were only found on this machine

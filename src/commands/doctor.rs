@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::prepare::{self, prepare};
 use super::{docker, failure, workshop};
 use crate::cli::{Cli, Doctor, Format};
 use crate::commands::World;
-use crate::doctor::{self, Diagnosis, Machine, Need, ThisMachine, Where};
+use crate::doctor::{self, Diagnosis, Machine, Need, Steps, ThisMachine, Where};
 use crate::engine::{Endpoint, EngineInfo};
 use crate::error::{Failure, Fault};
 use crate::oci::{Platform, Reference};
 use crate::plan::Options;
-use crate::recipe::Recipe;
 use crate::registry::ecr::{AwsSettings, EcrHost};
 
 /// What a build wants where the engine keeps its data, as a rule of thumb. The image of `quickstart` has 2.6 GB, 3.9 GB unpacked
@@ -31,9 +31,11 @@ pub(super) async fn run(verb: &Doctor, cli: &Cli, world: &World) -> Result<(), F
     });
     let options = Options { mirrors: source, ..Options::default() };
     let base = options.mirrored(recipe.base.image.get_ref());
+    let platform = Platform { arch: verb.recipe.arch };
     let machine = ThisMachine(Where {
         engine,
         environment,
+        platform,
         root: PathBuf::from("/"),
         registry: base.resolve_registry().to_owned(),
         repository: recipe
@@ -44,11 +46,12 @@ pub(super) async fn run(verb: &Doctor, cli: &Cli, world: &World) -> Result<(), F
         aws: AwsSettings { region: verb.region.clone(), ..AwsSettings::default() },
         offline: verb.offline,
     });
-    let platform = Platform { arch: verb.recipe.arch };
-    let mut diagnosis = diagnose(&machine, &recipe, platform, base.registry()).await;
+    let patient =
+        Patient { verb, name: recipe.name.get_ref().to_string(), disk: wanted(base.registry()), world };
+    let mut diagnosis = patient.diagnose(&machine).await;
     if verb.fix {
         mend(&machine, &diagnosis, world).await?;
-        diagnosis = diagnose(&machine, &recipe, platform, base.registry()).await;
+        diagnosis = patient.diagnose(&machine).await;
     }
     let text = match cli.format {
         Format::Json => {
@@ -66,17 +69,43 @@ pub(super) async fn run(verb: &Doctor, cli: &Cli, world: &World) -> Result<(), F
     }
 }
 
-async fn diagnose(machine: &dyn Machine, recipe: &Recipe, platform: Platform, registry: &str) -> Diagnosis {
-    let facts = machine.facts().await;
-    let known = facts.engine.as_ref().ok();
-    let options = Options {
-        builder_memory: known.map(|info| info.memory),
-        builder_processors: known.map(|info| info.processors),
-        ..Options::default()
-    };
-    let disk = wanted(registry);
-    let need = Need { platform, disk, max_jobs: options.max_jobs() };
-    Diagnosis::of(&facts, &need, recipe.name.get_ref().to_string())
+/// What the machine is looked at for.
+struct Patient<'a> {
+    verb: &'a Doctor,
+    name: String,
+    disk: u64,
+    world: &'a World,
+}
+
+impl Patient<'_> {
+    async fn diagnose(&self, machine: &dyn Machine) -> Diagnosis {
+        let facts = machine.facts().await;
+        let known = facts.engine.as_ref().ok();
+        let options = Options {
+            builder_memory: known.map(|info| info.memory),
+            builder_processors: known.map(|info| info.processors),
+            ..Options::default()
+        };
+        let steps = match known {
+            Some(info) => self.steps(info).await,
+            None => None,
+        };
+        let platform = Platform { arch: self.verb.recipe.arch };
+        let need = Need { platform, disk: self.disk, max_jobs: options.max_jobs(), steps };
+        Diagnosis::of(&facts, &need, self.name.clone())
+    }
+
+    /// Counts the steps of the plan for this engine; nothing where there is no lock to make one from, for nobody is asked here.
+    async fn steps(&self, info: &EngineInfo) -> Option<Steps> {
+        let builder = prepare::Machine {
+            memory: Some(info.memory),
+            processors: Some(info.processors),
+            platform: Some(info.platform),
+        };
+        let prepared = prepare(&self.verb.recipe, &self.verb.source, builder, self.world).await.ok()?;
+        let (native, emulated) = (prepared.plan.native_steps, prepared.plan.emulated_steps);
+        Some(Steps { emulated, all: native + emulated })
+    }
 }
 
 /// Returns how much space a build over a base from `registry` wants.

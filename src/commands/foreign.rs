@@ -2,14 +2,21 @@
 
 use super::wheels;
 use crate::commands::World;
-use crate::engine::EngineInfo;
+use crate::engine::{DockerEngine, EngineInfo};
 use crate::error::{Failure, Fault};
+use crate::oci::Platform;
 use crate::plan::Plan;
 use crate::render::Builder;
 
 /// Refuses a foreign build that this builder could not finish, before it starts: one without the stages that it needs, and one whose
 /// programs nobody here can run.
-pub(super) fn check(plan: &Plan, builder: Builder, info: &EngineInfo, world: &World) -> Result<(), Failure> {
+pub(super) async fn check(
+    plan: &Plan,
+    builder: Builder,
+    engine: &DockerEngine,
+    info: &EngineInfo,
+    world: &World,
+) -> Result<(), Failure> {
     let (target, own) = (plan.target.platform, info.platform);
     if !builder.link {
         return Err(Failure::said(
@@ -21,7 +28,7 @@ pub(super) fn check(plan: &Plan, builder: Builder, info: &EngineInfo, world: &Wo
     if plan.emulated_steps == 0 {
         return Ok(());
     }
-    if info.platforms.contains(&target) {
+    if info.platforms.contains(&target) && emulates(engine, target, world).await {
         world.say(&format!(
             "warning: {} steps run under an emulator, each many times as long as on {target}:{}",
             plan.emulated_steps,
@@ -42,6 +49,18 @@ pub(super) fn check(plan: &Plan, builder: Builder, info: &EngineInfo, world: &Wo
     Err(failure
         .hint(format!("build on a machine that is {target}: --host ssh://HOST or --context NAME"))
         .hint("an emulator can be installed (docker run --privileged --rm tonistiigi/binfmt --install all); compiling under it takes many times as long"))
+}
+
+/// Returns whether programs of `target`, which the builder says that it runs, can be started there. Where that cannot be tried, its word
+/// is taken.
+async fn emulates(engine: &DockerEngine, target: Platform, world: &World) -> bool {
+    match engine.runs(target).await {
+        Ok(runs) => runs,
+        Err(error) => {
+            world.say(&format!("warning: whether programs of {target} can be started is not known: {error}"));
+            true
+        }
+    }
 }
 
 /// Returns the emulated steps, one a line, those that take longest first.

@@ -1,7 +1,7 @@
 //! The checks: each a pure function from facts to what was found.
 
 use super::facts::{Disk, Efa, Facts};
-use super::{Checkup, Fix, Need, Severity};
+use super::{Checkup, Fix, Need, Severity, Steps};
 use crate::engine::{BuildxBuilder, EngineInfo, Store};
 
 mod outside;
@@ -45,7 +45,7 @@ fn of_engine(engine: &EngineInfo, facts: &Facts, need: &Need) -> Vec<Checkup> {
     }
     found.push(store(engine));
     found.push(buildkit(engine));
-    found.push(emulation(engine, facts, need));
+    found.push(platform(engine, facts, need));
     found.push(disk(facts.disk.as_ref(), engine, need));
     found.push(memory(engine, need));
     found
@@ -78,21 +78,63 @@ fn buildkit(engine: &EngineInfo) -> Checkup {
     if engine.studio { found } else { found.remedy("take Docker Engine 23.0 or later, or --builder") }
 }
 
-/// Whether programs of the image's platform can be run where it is built.
-fn emulation(engine: &EngineInfo, facts: &Facts, need: &Need) -> Checkup {
+/// Whether what the image needs can run where it is built.
+fn platform(engine: &EngineInfo, facts: &Facts, need: &Need) -> Checkup {
     let (own, target) = (engine.platform, need.platform);
+    let found = |severity, message: String| Checkup::of("platform", severity, message);
     if own == target {
-        return Checkup::of("platform", Severity::Fine, format!("the builder is {own}, and so is the image"));
+        return found(Severity::Fine, format!("the builder is {own}, and so is the image"));
+    }
+    if !engine.links() {
+        let message = format!(
+            "the builder is {own}, and it cannot build for {target}: no BuildKit, or one older than Docker Engine 23.0"
+        );
+        return found(Severity::Fatal, message)
+            .remedy(format!("take Docker Engine 23.0 or later, or a builder that is {target}"));
     }
     let emulators = facts.emulation.as_ref().map(|known| known.names.join(", ")).unwrap_or_default();
-    if engine.platforms.contains(&target) {
-        let by = if emulators.is_empty() { String::new() } else { format!(" ({emulators})") };
-        return Checkup::of("platform", Severity::Note, format!("the builder is {own} and emulates {target}{by}"))
-            .remedy("steps that compile are slow under emulation: `smp-image plan` shows them; --builder takes a builder that is one");
+    let by = if emulators.is_empty() { String::new() } else { format!(" ({emulators})") };
+    let can = match &facts.runs {
+        Some(Ok(true)) => format!("it starts programs of {target}{by}"),
+        Some(Ok(false)) => format!(
+            "it starts no programs of {target}, though its BuildKit lists that platform: the emulator is gone"
+        ),
+        Some(Err(reason)) => format!("whether it starts programs of {target} could not be tried: {reason}"),
+        None => format!("it starts no programs of {target}"),
+    };
+    let starts = facts.runs == Some(Ok(true));
+    let untried = matches!(facts.runs, Some(Err(_)));
+    match need.steps {
+        Some(Steps { emulated: 0, all }) => found(
+            Severity::Fine,
+            format!("the builder is {own}: none of {all} steps runs programs of {target}; {can}"),
+        ),
+        Some(Steps { emulated, all }) => {
+            let message =
+                format!("the builder is {own}: {emulated} of {all} steps run programs of {target}; {can}");
+            match (starts, untried) {
+                (true, _) => found(Severity::Note, message).remedy(SLOW),
+                (false, true) => found(Severity::Unknown, message).remedy(EMULATOR),
+                (false, false) => found(Severity::Fatal, message).remedy(EMULATOR),
+            }
+        }
+        None => {
+            let message = format!(
+                "the builder is {own}; {can}; without a lock for {target} it is not known whether a step must"
+            );
+            let severity = if starts { Severity::Note } else { Severity::Warning };
+            found(severity, message)
+                .remedy("smp-image lock --arch, then again: with a lock the steps are counted")
+        }
     }
-    Checkup::of("platform", Severity::Warning, format!("the builder is {own} and runs no programs of {target}"))
-        .remedy("downloads are unpacked without running any; where `smp-image plan` shows emulated steps take a builder that is one (--builder, --host ssh://…), or install an emulator: docker run --privileged --rm tonistiigi/binfmt --install all")
 }
+
+/// What is said where an emulator is there.
+const SLOW: &str = "these steps are many times slower than on a machine of that platform: `smp-image plan` shows them; --builder takes one that is";
+
+/// What is said where one is missing.
+const EMULATOR: &str = "take a builder of that platform (--builder, --host ssh://…), or wheels that were compiled before (--wheelhouse); or \
+                        install an emulator: docker run --privileged --rm tonistiigi/binfmt --install all";
 
 fn disk(disk: Option<&Disk>, engine: &EngineInfo, need: &Need) -> Checkup {
     let wanted = need.disk / GIB;

@@ -9,6 +9,9 @@ pub struct Facts {
     pub engine: Result<EngineInfo, String>,
     /// Where the engine keeps its data; absent where that is on another machine, or in a virtual one.
     pub disk: Option<Disk>,
+    /// Whether a program of the image's platform could be started where it is built, or why that could not be tried; absent where nothing
+    /// says that it could, or the platform is the builder's own.
+    pub runs: Option<Result<bool, String>>,
     /// Emulators that the kernel of this machine knows; absent where the kernel does not say (macOS).
     pub emulation: Option<Emulation>,
     /// buildx and its builders, or why there are none.

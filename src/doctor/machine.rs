@@ -14,6 +14,7 @@ use tokio::process::Command;
 use super::Fix;
 use super::facts::{Aws, Builders, Clock, Disk, Ecr, Efa, Emulation, Facts, Gpu, Way};
 use crate::engine::{Buildx, DockerEngine, Endpoint, Engine as _, EngineInfo, Environment};
+use crate::oci::Platform;
 use crate::registry::clock;
 use crate::registry::ecr::{self, AwsSettings};
 
@@ -39,6 +40,8 @@ pub struct Where {
     pub engine: Result<(DockerEngine, Endpoint), String>,
     /// The environment variables.
     pub environment: Environment,
+    /// The platform of the image.
+    pub platform: Platform,
     /// The root of the file system; a test has its own.
     pub root: PathBuf,
     /// The registry whose clock is looked at.
@@ -62,6 +65,7 @@ impl Machine for ThisMachine {
         let disk = engine.as_ref().ok().and_then(space);
         Facts {
             disk,
+            runs: self.runs(engine.as_ref().ok()).await,
             engine,
             emulation: self.emulation(),
             builders,
@@ -91,6 +95,16 @@ impl ThisMachine {
     async fn engine(&self) -> Result<EngineInfo, String> {
         let (engine, _) = self.0.engine.as_ref().map_err(Clone::clone)?;
         engine.info().await.map_err(|error| error.to_string())
+    }
+
+    /// Starts a program of the image's platform, where the engine says that it can.
+    async fn runs(&self, info: Option<&EngineInfo>) -> Option<Result<bool, String>> {
+        let (target, info) = (self.0.platform, info?);
+        if info.platform == target || !info.platforms.contains(&target) {
+            return None;
+        }
+        let (engine, _) = self.0.engine.as_ref().ok()?;
+        Some(engine.runs(target).await.map_err(|error| error.to_string()))
     }
 
     async fn builders(&self) -> Result<Builders, String> {
@@ -281,6 +295,7 @@ mod tests {
             environment: [("HTTPS_PROXY", "http://me:secret@proxy:3128"), ("SSL_CERT_FILE", "/nowhere.pem")]
                 .into_iter()
                 .collect(),
+            platform: Platform { arch: crate::oci::Arch::Amd64 },
             root: root.to_owned(),
             registry: String::new(),
             repository: String::new(),

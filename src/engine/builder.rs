@@ -81,6 +81,16 @@ impl Builder {
         }
     }
 
+    /// Starts a program of `platform` where this builds, other than in the engine; whether that went well.
+    pub(super) async fn runs(&self, platform: Platform) -> Result<bool, EngineError> {
+        match &self.0 {
+            Kind::Buildx(buildx, builder) => buildx.runs(builder, platform).await,
+            Kind::Daemon(door, endpoint, _) => {
+                buildkit::runs(door, platform).await.map_err(|error| lost(error, endpoint))
+            }
+        }
+    }
+
     /// Builds one image and loads it into the engine behind `transport`. The digest in the result is the builder's.
     pub(super) async fn build(
         &self,

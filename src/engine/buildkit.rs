@@ -21,6 +21,7 @@ pub(super) use archive::Pieces;
 pub(super) use door::Door;
 pub(super) use progress::{TAIL, last_of_overwritten};
 pub(super) use solve::random_id;
+pub(super) use trial::runs;
 
 mod archive;
 mod base;
@@ -32,6 +33,7 @@ mod rawjson;
 mod session;
 mod solve;
 mod sync;
+mod trial;
 
 /// What is said to be done when a connection breaks.
 const BUILDING: &str = "building";
@@ -47,7 +49,7 @@ pub(super) enum Output {
     Archive(Pieces),
 }
 
-/// Returns the platforms whose programs the BuildKit behind `door` runs, natively or emulated; nothing where there is none.
+/// Returns the platforms whose programs the BuildKit behind `door` says it runs, its own first; nothing where there is none.
 pub(super) async fn platforms(door: &Door) -> Result<Option<Vec<Platform>>, EngineError> {
     let doing = "looking for BuildKit";
     let Opened { mut client, connection, .. } = match door.control(doing).await {
@@ -64,12 +66,19 @@ pub(super) async fn platforms(door: &Door) -> Result<Option<Vec<Platform>>, Engi
     });
     let Some(answer) = asked.await? else { return Ok(None) };
     let named = answer.into_inner().record.into_iter().flat_map(|worker| worker.platforms);
-    let mut platforms: Vec<Platform> = named
-        .filter_map(|platform| format!("{}/{}", platform.os, platform.architecture).parse().ok())
-        .collect();
-    platforms.sort_unstable();
-    platforms.dedup();
-    Ok(Some(platforms))
+    let named = named.map(|platform| format!("{}/{}", platform.os, platform.architecture));
+    Ok(Some(each_once(named)))
+}
+
+/// Returns the platforms that we know among `names`, each once and in their order: a builder's own is the first.
+fn each_once(names: impl Iterator<Item = String>) -> Vec<Platform> {
+    let mut platforms: Vec<Platform> = Vec::new();
+    for platform in names.filter_map(|name| name.parse().ok()) {
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    platforms
 }
 
 /// Builds one image.
@@ -140,4 +149,16 @@ fn image_id(response: &SolveResponse) -> Result<Digest, EngineError> {
         .get("containerimage.digest")
         .ok_or_else(|| nonsense("the build ended without the digest of an image".into()))?;
     digest.parse().map_err(|error: crate::oci::BadDigest| nonsense(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builders_own_platform_stays_the_first() {
+        let named = ["linux/arm64", "linux/amd64", "linux/386", "linux/arm64"].map(str::to_owned);
+        let platforms: Vec<String> = each_once(named.into_iter()).iter().map(ToString::to_string).collect();
+        assert_eq!(platforms, ["linux/arm64", "linux/amd64"]);
+    }
 }

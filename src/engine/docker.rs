@@ -157,6 +157,18 @@ impl DockerEngine {
         }
     }
 
+    /// Starts the smallest program of `platform` where this builds, through `BuildKit`; whether that went well. What an engine lists in
+    /// [`EngineInfo::platforms`] may be long gone.
+    ///
+    /// # Errors
+    /// Where it could not be tried.
+    pub async fn runs(&self, platform: Platform) -> Result<bool, EngineError> {
+        match self.builder.as_ref().filter(|builder| !builder.is_engine()) {
+            Some(builder) => builder.runs(platform).await,
+            None => super::buildkit::runs(&Door::Engine(self.transport.clone()), platform).await,
+        }
+    }
+
     async fn store(&self) -> Result<Store, EngineError> {
         let ask = || async {
             let info = self.ask("asking the engine what it is", self.docker.info()).await?;

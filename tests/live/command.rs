@@ -3,6 +3,7 @@
 mod builders;
 mod building;
 mod doctor;
+mod emulated;
 mod failing;
 mod foreign;
 mod full_disk;

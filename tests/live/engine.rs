@@ -6,3 +6,4 @@ mod failing;
 mod pushing;
 mod reaching;
 mod running;
+mod same;

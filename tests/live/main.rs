@@ -8,6 +8,7 @@
 mod catalog;
 mod check;
 mod command;
+mod emulation;
 mod engine;
 mod hadolint;
 mod oracle;

@@ -8,7 +8,8 @@ use crate::oci::{Arch, Platform};
 
 const AMD64: Platform = Platform { arch: Arch::Amd64 };
 const ARM64: Platform = Platform { arch: Arch::Arm64 };
-const NEED: Need = Need { platform: AMD64, disk: 15 * GIB, max_jobs: 2 };
+const NEED: Need =
+    Need { platform: AMD64, disk: 15 * GIB, max_jobs: 2, steps: Some(Steps { emulated: 0, all: 9 }) };
 
 fn engine() -> EngineInfo {
     EngineInfo {
@@ -32,6 +33,7 @@ fn machine() -> Facts {
     Facts {
         engine: Ok(engine()),
         disk: Some(Disk { folder: "/var/lib/docker".into(), free: 100 * GIB }),
+        runs: None,
         emulation: Some(Emulation::default()),
         builders: Ok(Builders { version: "0.13.1".into(), all: Vec::new() }),
         gpu: Gpu::default(),
@@ -87,17 +89,48 @@ fn too_little_space_fails_some_warns_and_what_is_out_of_sight_is_unknown() {
     assert_eq!(severity(&Facts { disk: None, ..machine() }, "disk"), Severity::Unknown);
 }
 
+/// Returns what is found of the platform for an arm64 image of which `emulated` of nine steps must run programs.
+fn foreign(facts: &Facts, emulated: Option<usize>) -> Checkup {
+    let steps = emulated.map(|emulated| Steps { emulated, all: 9 });
+    let need = Need { platform: ARM64, steps, ..NEED };
+    let found = all(facts, &need).into_iter().find(|it| it.check == "platform").unwrap();
+    let bad = matches!(found.severity, Severity::Warning | Severity::Fatal);
+    assert!(!bad || found.remedy.is_some(), "no way out: {found:?}");
+    found
+}
+
 #[test]
-fn a_foreign_image_is_told_whether_its_programs_can_be_run() {
-    let need = Need { platform: ARM64, ..NEED };
-    let of = |facts: &Facts| all(facts, &need).into_iter().find(|it| it.check == "platform").unwrap();
-    assert_eq!(of(&machine()).severity, Severity::Warning);
-    let emulated = EngineInfo { platforms: vec![AMD64, ARM64], ..engine() };
-    let emulation = Some(Emulation { names: vec!["qemu-aarch64".into()] });
-    let facts = Facts { engine: Ok(emulated), emulation, ..machine() };
-    assert_eq!(of(&facts).severity, Severity::Note);
-    assert!(of(&facts).message.contains("qemu-aarch64"));
+fn a_foreign_image_fails_only_where_a_step_must_run_its_programs_and_nothing_starts_them() {
+    let with = |runs| Facts { runs, ..machine() };
+    let cases = [
+        (None, Some(0), Severity::Fine, "none of 9 steps"),
+        (Some(Ok(false)), Some(0), Severity::Fine, "none of 9 steps"),
+        (Some(Ok(true)), Some(2), Severity::Note, "2 of 9 steps run programs of linux/arm64; it starts"),
+        (None, Some(2), Severity::Fatal, "it starts no programs of linux/arm64"),
+        (Some(Ok(false)), Some(2), Severity::Fatal, "the emulator is gone"),
+        (Some(Err("it hangs".into())), Some(2), Severity::Unknown, "could not be tried: it hangs"),
+        (Some(Ok(true)), None, Severity::Note, "without a lock"),
+        (None, None, Severity::Warning, "without a lock"),
+    ];
+    for (runs, emulated, severity, words) in cases {
+        let found = foreign(&with(runs), emulated);
+        assert_eq!(found.severity, severity, "{found:?}");
+        assert!(found.message.contains(words), "{found:?}");
+    }
     assert_eq!(severity(&machine(), "platform"), Severity::Fine);
+}
+
+#[test]
+fn an_emulator_is_named_and_an_engine_that_builds_for_no_other_machine_fails() {
+    let emulation = Some(Emulation { names: vec!["qemu-aarch64".into()] });
+    let facts = Facts { runs: Some(Ok(true)), emulation, ..machine() };
+    assert!(foreign(&facts, Some(1)).message.contains("(qemu-aarch64)"));
+    let old = EngineInfo { version: "20.10.24".into(), ..engine() };
+    let classic = EngineInfo { buildkit: false, ..engine() };
+    for info in [old, classic] {
+        let facts = Facts { engine: Ok(info), ..machine() };
+        assert_eq!(foreign(&facts, Some(0)).severity, Severity::Fatal);
+    }
 }
 
 #[test]

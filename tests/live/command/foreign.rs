@@ -1,12 +1,12 @@
 //! Images for another architecture than the builder's, built while nothing on this machine can start their programs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 use smp_image::oci::Digest;
 
 use super::{leads_out, lock_for, mirror};
+use crate::emulation::Emulation;
 use crate::program::{Ended, Place};
 use crate::workbench::{Which, docker, unique, variable};
 
@@ -32,28 +32,6 @@ const OWN: [&str; 17] = [
     "etc/shadow",
     "var/lib/dpkg/lock",
 ];
-
-/// Lets this machine start programs of arm64 while it lives.
-struct Emulation;
-
-impl Emulation {
-    fn on() -> Self {
-        emulate("on");
-        Self
-    }
-}
-
-impl Drop for Emulation {
-    fn drop(&mut self) {
-        emulate("off");
-    }
-}
-
-fn emulate(state: &str) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("workbench/workbench.sh");
-    let status = Command::new(script).args(["emulate", state]).status().unwrap();
-    assert!(status.success(), "emulate {state}");
-}
 
 /// Returns the files of an image that both architectures must have, with owner, mode, link, and checksum where they are no machine
 /// code.
@@ -105,7 +83,7 @@ fn neutral(text: &str) -> String {
 
 #[test]
 fn an_image_for_arm64_is_built_where_nothing_can_start_its_programs_and_runs_where_something_can() {
-    emulate("off");
+    let mut machine = Emulation::none();
     variable("SMP_WB_BASE_ARM64");
     let place = Place::new();
     place.write("foreign.toml", FOREIGN);
@@ -138,7 +116,7 @@ fn an_image_for_arm64_is_built_where_nothing_can_start_its_programs_and_runs_whe
     assert!(told.contains("none emulated: nothing of linux/arm64 is started"), "{told}");
     same(&images[0], &images[1]);
 
-    let _on = Emulation::on();
+    machine.switch_on();
     let arm = format!("{tag}:arm64");
     let script = "uname -m && dpkg --audit && apt-get check -qq && fi_info -l && python3 -c 'import etcd, yaml; print(yaml.CSafeLoader)' \
                   && ldconfig -p > /tmp/a && ldconfig && ldconfig -p > /tmp/b && grep '=>' /tmp/a > /tmp/c && grep '=>' /tmp/b | cmp - /tmp/c";

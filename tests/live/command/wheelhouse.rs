@@ -7,8 +7,8 @@ use smp_image::lock::{Lock, LockedComponent, Origin, Pin, PinnedRequirement};
 use smp_image::oci::Digest;
 use smp_image::recipe::Component;
 
-use super::full_disk::SmallEngine;
 use super::{leads_out, lock_for, mirror};
+use crate::emulation::Emulation;
 use crate::program::{Ended, Place};
 use crate::workbench::{Which, docker, unique, variable};
 
@@ -37,7 +37,7 @@ fn extension() -> LockedComponent {
 const COMPILER: &str = "cmake-data";
 
 /// Writes a recipe that compiles, with its lock, and returns its place.
-fn workshop() -> Place {
+pub(super) fn workshop() -> Place {
     let place = Place::new();
     let recipe = |components: &str| {
         format!(
@@ -59,11 +59,7 @@ fn workshop() -> Place {
     place
 }
 
-fn build(place: &Place, which: Which, tag: &str, house: &str, more: &[&str]) -> Ended {
-    build_at(place, &which.address(), tag, house, more)
-}
-
-fn build_at(place: &Place, address: &str, tag: &str, house: &str, more: &[&str]) -> Ended {
+pub(super) fn build(place: &Place, which: Which, tag: &str, house: &str, more: &[&str]) -> Ended {
     let mirror = mirror();
     let words = [
         "build",
@@ -79,7 +75,7 @@ fn build_at(place: &Place, address: &str, tag: &str, house: &str, more: &[&str])
         house,
     ];
     let mut command = place.program(&[&words[..], more].concat());
-    Ended::of(leads_out(&mut command).env("DOCKER_HOST", address))
+    Ended::of(leads_out(&mut command).env("DOCKER_HOST", which.address()))
 }
 
 fn works(which: Which, tag: &str) {
@@ -152,12 +148,52 @@ fn what_one_engine_compiled_another_takes_from_a_registry() {
     works(Which::Containerd, &tag);
 }
 
+/// Returns the folders of a wheelhouse, with what lies in each.
+fn shelves(place: &Place) -> Vec<(String, Vec<String>)> {
+    let names = |folder: &std::path::Path| {
+        let entries =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
+    };
+    let house = place.path("house");
+    names(&house).into_iter().map(|name| (name.clone(), names(&house.join(&name)))).collect()
+}
+
+#[test]
+fn two_builders_that_race_for_one_key_both_build_and_leave_one_whole_wheel() {
+    let place = workshop();
+    let tag = unique("smp-image-test/race");
+    let racers = [Which::Graph, Which::Containerd];
+    let ended = std::thread::scope(|scope| {
+        let racing = racers.map(|which| {
+            let (place, tag) = (&place, &tag);
+            scope.spawn(move || build(place, which, tag, "house", &["--no-cache"]))
+        });
+        racing.map(|racer| racer.join().unwrap())
+    });
+    for (which, ended) in racers.into_iter().zip(ended) {
+        assert!(ended.err.contains("house has no flash-attn-1.17.3-amd64-"), "{which:?}: {}", ended.err);
+        let _built = ended.fine();
+        works(which, &tag);
+    }
+    let shelves = shelves(&place);
+    assert_eq!(shelves.len(), 1, "{shelves:?}");
+    let files = &shelves[0].1;
+    assert!(files.len() == 3 && files[0] == "SHA256SUMS" && files[2] == "key.json", "{shelves:?}");
+    // Whoever comes next takes it, and finds it as its checksum says.
+    let next = build(&place, Which::Graph, &tag, "house", &["--refresh"]);
+    assert!(next.err.contains("house has flash-attn-1.17.3-amd64-"), "{}", next.err);
+    let _built = next.fine();
+    works(Which::Graph, &tag);
+}
+
 #[test]
 fn a_miss_on_a_foreign_builder_without_an_emulator_says_what_next_before_anything_starts() {
     let place = workshop();
-    // An engine that was started while there was an emulator goes on believing in it; this one is new.
-    let engine = SmallEngine::start("engine26c", 300);
-    let told = build_at(&place, &engine.address(), "x", "house", &["--arch", "arm64"]).failed(
+    let _machine = Emulation::none();
+    let told = build(&place, Which::Containerd, "x", "house", &["--arch", "arm64"]).failed(
         9,
         &[
             "house has no flash-attn-1.17.3-arm64-",
