@@ -8,6 +8,7 @@ fn order<'a>(catalog: &'a Catalog, instance: &str, nodes: u32, kind: Kind) -> Or
         kind,
         instance: &catalog.instances[instance],
         nodes,
+        devices: Devices::All,
         image:
             "registry.example/smpv2@sha256:2b1a1d3c1e9d6d3f0b3c2c7c8c3c5c5e7d6c9a3f4b5c6d7e8f9a0b1c2d3e4f50"
                 .parse()

@@ -159,8 +159,16 @@ fn ranks(grade: &Grade, style: Style) -> Vec<String> {
     lines
 }
 
-/// Returns `grade` as JUnit XML: each aspect is a test; what the log does not say is an error of the test, not a failure.
+/// Returns `grade` as JUnit XML.
 pub fn junit(grade: &Grade) -> Result<String, ReportError> {
+    let mut junit =
+        Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
+    junit.add_test_suite(suite(grade));
+    Ok(junit.to_string()?)
+}
+
+/// Returns `grade` as a suite: each aspect is a test; what the log does not say is an error of the test, not a failure.
+pub(super) fn suite(grade: &Grade) -> TestSuite {
     let mut suite = TestSuite::new("grade");
     for aspect in &grade.aspects {
         let mut case = TestCase::new(aspect.name, TestCaseStatus::success());
@@ -183,8 +191,5 @@ pub fn junit(grade: &Grade) -> Result<String, ReportError> {
         case.set_system_out(lines.join("\n"));
         suite.add_test_case(case);
     }
-    let mut junit =
-        Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
-    junit.add_test_suite(suite);
-    Ok(junit.to_string()?)
+    suite
 }
