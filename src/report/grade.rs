@@ -43,6 +43,11 @@ pub fn schema() -> schemars::Schema {
 
 /// Returns `grade` as text that ends with a line end.
 pub fn text(grade: &Grade, style: Style) -> String {
+    section(grade, style, "Verdict ")
+}
+
+/// Returns `grade` as a part of a report; `said` stands before the judgement.
+pub(super) fn section(grade: &Grade, style: Style, said: &str) -> String {
     let mut lines = heading(grade);
     lines.push(String::new());
     let mut told = "";
@@ -71,7 +76,7 @@ pub fn text(grade: &Grade, style: Style) -> String {
         lines.push(format!("           known from: {}", symptom.fact.source));
     }
     lines.extend(ranks(grade, style));
-    lines.extend([String::new(), format!("Verdict    {}", word(grade.verdict, 0, style))]);
+    lines.extend([String::new(), format!("{said}   {}", word(grade.verdict, 0, style))]);
     paragraph(&lines)
 }
 

@@ -59,7 +59,7 @@ pub fn render(report: &Report, style: Style) -> String {
         parts.push(probes(outcomes, style));
     }
     if let Some(grade) = &report.grade {
-        parts.push(super::grade::text(grade, style));
+        parts.push(super::grade::section(grade, style, "Log says"));
     }
     if let Some(judgement) = &report.verdict {
         parts.push(verdict(judgement, style));
