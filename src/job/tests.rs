@@ -45,6 +45,42 @@ fn a_p5_node_gives_its_pod_all_that_it_has() {
 }
 
 #[test]
+fn a_pod_gets_no_more_of_its_node_than_its_probes_need() {
+    let catalog = Catalog::embedded().unwrap();
+    let pod = |devices| {
+        let order = Order { devices, ..order(&catalog, "ml.p5.48xlarge", 1, Kind::Plain) };
+        let json = serde_json::to_value(&job(&order).unwrap().objects[0]).unwrap();
+        json["spec"]["template"]["spec"].clone()
+    };
+    let asks = |devices| pod(devices)["containers"][0]["resources"].clone();
+    assert_eq!(asks(Devices::None), serde_json::json!({ "limits": {}, "requests": { "memory": "4000Mi" } }));
+    let one = asks(Devices::OneGpu);
+    assert_eq!(one["limits"], serde_json::json!({ "nvidia.com/gpu": "1" }));
+    assert_eq!(one["requests"]["memory"], "4000Mi");
+    // A node that keeps away what asks for no GPU lets this one in.
+    assert_eq!(pod(Devices::None)["tolerations"][0]["key"], "nvidia.com/gpu");
+    assert_eq!(pod(Devices::All).get("tolerations"), None);
+}
+
+#[test]
+fn a_test_ends_by_itself_in_every_kind_of_job_and_a_training_job_does_not() {
+    let catalog = Catalog::embedded().unwrap();
+    for (kind, nodes) in [(Kind::Plain, 1), (Kind::PyTorch, 2), (Kind::Mpi, 2)] {
+        let text = |deadline| {
+            let wanted = order(&catalog, "ml.p5.48xlarge", nodes, kind);
+            let order = Order { deadline, rendezvous: Rendezvous::Master, ..wanted };
+            job(&order).unwrap().yaml().unwrap()
+        };
+        let (test, training) = (text(Some(1300)), text(None));
+        let pods = if kind == Kind::Plain { 1 } else { 2 };
+        // The job's own, and each pod's: an operator that leaves pods alone leaves them to their nodes.
+        assert_eq!(test.matches("activeDeadlineSeconds: 1300").count(), pods + 1, "{test}");
+        assert!(test.contains("ttlSecondsAfterFinished: 600"), "{test}");
+        assert!(!training.contains("Deadline") && !training.contains("ttl"), "{training}");
+    }
+}
+
+#[test]
 fn no_job_sets_a_variable_of_libfabric_by_itself() {
     let catalog = Catalog::embedded().unwrap();
     for name in catalog.instances.keys() {

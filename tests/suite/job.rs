@@ -19,7 +19,7 @@ fn schema_file(name: &str) -> Value {
 }
 
 /// Validates an object against the published schema of its kind.
-fn validate(object: &Value) {
+pub(crate) fn validate(object: &Value) {
     let mut definitions = schema_file("kubernetes-1.37.json")["definitions"].as_object().unwrap().clone();
     for file in ["kubeflow-training-1.9.4.json", "mpijob-v2beta1.json"] {
         definitions.extend(schema_file(file)["definitions"].as_object().unwrap().clone());

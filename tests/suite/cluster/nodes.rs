@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::fake_api::{Answer, FakeApi, Piece, change, pod, running_in};
 use super::nothing_left;
 use super::program::{IMAGE, ended, in_a_pod, interrupted, place};
+use crate::job;
 use crate::program::{Ended, Place};
 
 const PYTORCHJOBS: &str = "/apis/kubeflow.org/v1/namespaces/team/pytorchjobs";
@@ -45,7 +46,11 @@ fn report(ended: &Ended) -> Value {
 }
 
 fn made(api: &FakeApi) -> Vec<(Value, Value)> {
-    api.with(|world| world.made.clone())
+    let made = api.with(|world| world.made.clone());
+    for (job, files) in &made {
+        [job, files].map(job::validate);
+    }
+    made
 }
 
 const PYTORCH: (&str, &str) = ("kubeflow.org/v1", "PyTorchJob");

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::fake_api::{Answer, FakeApi, pod};
 use super::{kubeconfig, nothing_left};
-use crate::plain;
 use crate::program::{Ended, Place};
+use crate::{job, plain};
 
 pub(super) const IMAGE: &str = "registry.example/x:1";
 
@@ -94,7 +94,8 @@ async fn each_tier_of_one_node_is_a_job_that_asks_for_what_it_needs_and_its_answ
     assert_eq!(report["image"]["id"], format!("sha256:{}", "a".repeat(64)), "the node's word, not the tag's");
     let gpus: Vec<Value> = api.with(|world| {
         let pod = |job: &Value| job["spec"]["template"]["spec"].clone();
-        for (job, _) in &world.made {
+        for (job, files) in &world.made {
+            [job, files].map(job::validate);
             assert_eq!(job["kind"], "Job");
             assert_eq!(pod(job)["nodeSelector"]["node.kubernetes.io/instance-type"], "ml.g5.8xlarge");
             assert_eq!(pod(job)["activeDeadlineSeconds"], job["spec"]["activeDeadlineSeconds"]);
