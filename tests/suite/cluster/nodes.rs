@@ -42,13 +42,22 @@ fn two_nodes(api: &FakeApi, kinds: &[(&'static str, &'static str)], log: &str) {
 }
 
 fn report(ended: &Ended) -> Value {
-    serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
+    let report = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource("file:///report.json", schema).unwrap();
+    let index = compiler.compile("file:///report.json", &mut schemas).unwrap();
+    schemas.validate(&report, index).unwrap_or_else(|error| panic!("{error:#}"));
+    report
 }
 
 fn made(api: &FakeApi) -> Vec<(Value, Value)> {
     let made = api.with(|world| world.made.clone());
     for (job, files) in &made {
-        [job, files].map(job::validate);
+        for object in [job, files] {
+            job::validate(object);
+        }
     }
     made
 }

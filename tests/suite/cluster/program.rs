@@ -95,7 +95,9 @@ async fn each_tier_of_one_node_is_a_job_that_asks_for_what_it_needs_and_its_answ
     let gpus: Vec<Value> = api.with(|world| {
         let pod = |job: &Value| job["spec"]["template"]["spec"].clone();
         for (job, files) in &world.made {
-            [job, files].map(job::validate);
+            for object in [job, files] {
+                job::validate(object);
+            }
             assert_eq!(job["kind"], "Job");
             assert_eq!(pod(job)["nodeSelector"]["node.kubernetes.io/instance-type"], "ml.g5.8xlarge");
             assert_eq!(pod(job)["activeDeadlineSeconds"], job["spec"]["activeDeadlineSeconds"]);
