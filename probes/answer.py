@@ -9,6 +9,7 @@ _given = json.load(sys.stdin)
 INPUT = _given["input"]
 GPU_EXPECTED = _given["gpu"]
 LIMIT = _given["limit"]
+ECHO = _given["echo"]
 
 # A probe that hangs is killed at its limit; a moment before, it says where it hangs.
 faulthandler.dump_traceback_later(max(LIMIT - 1.0, LIMIT * 0.8), exit=False)

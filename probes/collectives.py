@@ -209,7 +209,7 @@ class Log:
     """What NCCL logs, into files of this probe's own unless the user has named one."""
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="smp-image-")
+        self.folder, self.told = tempfile.mkdtemp(prefix="smp-image-"), False
         if os.environ.get("NCCL_DEBUG", "").upper() not in ("INFO", "TRACE"):
             os.environ["NCCL_DEBUG"] = "INFO"
         os.environ["NCCL_DEBUG_FILE"] = os.path.join(self.folder, "%p.log")
@@ -221,11 +221,19 @@ class Log:
                 lines.extend(line.rstrip("\n") for line in file)
         return lines
 
+    def tell(self):
+        """Writes everything to standard error, once, where somebody reads that as a log."""
+        if ECHO and not self.told:
+            sys.stderr.write("".join(line + "\n" for line in self.lines()))
+            self.told = True
+
     def remove(self):
+        self.tell()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def show(self, count=6):
         """Writes the last lines of each rank to standard error, where the report takes them from; warnings in any case."""
+        self.tell()
         for path in sorted(glob.glob(os.path.join(self.folder, "*.log"))):
             with open(path, errors="replace") as file:
                 lines = [line.rstrip("\n") for line in file if line.strip()]

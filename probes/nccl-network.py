@@ -1,5 +1,6 @@
 # The same as `nccl-collectives` over several nodes, and the proof that EFA carried it. Each node runs this probe; they meet at
-# MASTER_ADDR:MASTER_PORT. Input: {"fabric": "efa", "direct": true}; `fabric` null: any network will do; `direct`: GPUDirect RDMA is expected
+# MASTER_ADDR:MASTER_PORT. Input: {"fabric": "efa", "direct": true, "wait": seconds}; `fabric` null: any network will do; `direct`: GPUDirect
+# RDMA is expected; `wait`: how much of the time is for nodes that come up later than this one, which pulls an image for minutes
 
 
 def number(*names):
@@ -19,6 +20,8 @@ count = gpus_of_this_node()
 if count == 0:
     no_gpu("the driver lists no GPU")
 log = Log()
+wait = INPUT.get("wait")
+meeting = time.monotonic() + (wait if wait else left() - LIMIT * 0.3)
 # NCCL tells ranks of one machine by this; two containers of one host must count as two nodes.
 os.environ.setdefault("NCCL_HOSTID", "smp-image-node-%d" % node)
 
@@ -49,7 +52,7 @@ def gathered():
     server.listen(64)
     others, counts = {}, {0: count}
     while len(others) < nodes - 1:
-        server.settimeout(max(left() - LIMIT * 0.3, 0.1))
+        server.settimeout(max(meeting - time.monotonic(), 0.1))
         try:
             connection, _ = server.accept()
             lines = Lines(connection)
@@ -73,7 +76,8 @@ def joined():
             lines.send(node=node, gpus=count)
             return lines, lines.receive()
         except (OSError, ValueError) as error:
-            if left() < LIMIT * 0.2:
+            # The first node says who is missing: it gives up before the others do.
+            if time.monotonic() > meeting + (LIMIT - (wait or 0)) * 0.1:
                 log.remove()
                 failed("node 0 of %d cannot be reached at %s:%d: %s" % (nodes, master, port, error),
                        "its pod does not run, the name does not resolve, or nothing may connect to this port")
@@ -104,6 +108,8 @@ else:
             log.remove()
             failed("node 0 went away before NCCL started: %s" % error, "look at its own report")
 
+if wait:
+    DEADLINE = time.monotonic() + (LIMIT - wait) * 0.7
 children = collective(count, offset, size, share, log)
 logged = log.lines()
 log.show(3)

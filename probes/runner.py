@@ -1,9 +1,10 @@
 # Runs probes inside a container of the image, or on this machine. Reads one line of JSON on standard input:
-#   {"mark": "...", "gpu": bool, "watch": bool, "probes": [{"id": 0, "code": "...", "input": {...}, "limit": seconds}]}
+#   {"mark": "...", "gpu": bool, "watch": bool, "probes": [{"id": 0, "code": "...", "input": {...}, "limit": seconds, "echo": bool}]}
 # and writes one marked JSON line on standard output for each probe as it ends:
 #   {"id": 0, "took": seconds, "answer": {"status": "passed", "evidence": "..."}}
 # Each probe is a process of its own: when it crashes or hangs, that is its result, and the next one runs. With `watch`, the end of
-# standard input means that nobody wants the answers any more. Standard library only, Python 3.8 or newer.
+# standard input means that nobody wants the answers any more. With `echo`, what the probe writes to standard error goes to ours as it
+# comes. Standard library only, Python 3.8 or newer.
 
 import json
 import os
@@ -17,12 +18,18 @@ KEPT = 16384  # of each output, the end
 running = []  # the probe that runs
 
 
-def drain(stream, kept):
+def drain(stream, kept, echo):
     """Keeps the end of what a probe writes, so that it never blocks and never fills our memory."""
     while True:
         chunk = stream.read1(65536)
         if not chunk:
             return
+        if echo:
+            try:
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.buffer.flush()
+            except OSError:
+                echo = False  # nobody reads it any more
         kept.append(chunk)
         while len(kept) > 1 and sum(map(len, kept)) - len(kept[0]) > KEPT:
             kept.pop(0)
@@ -69,11 +76,11 @@ def run(probe, mark, gpu):
     )
     out, err = [], []
     readers = [threading.Thread(target=drain, args=pair, daemon=True)
-               for pair in ((process.stdout, out), (process.stderr, err))]
+               for pair in ((process.stdout, out, False), (process.stderr, err, probe["echo"]))]
     for reader in readers:
         reader.start()
     running[:] = [process]
-    given = {"mark": mark, "gpu": gpu, "input": probe["input"], "limit": probe["limit"]}
+    given = {"mark": mark, "gpu": gpu, "input": probe["input"], "limit": probe["limit"], "echo": probe["echo"]}
     try:
         process.stdin.write(json.dumps(given).encode())
         process.stdin.close()

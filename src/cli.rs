@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use catalog::{CatalogVerb, ConfidenceArg};
 pub use check::{Check, Diff, FailOn};
-pub use cluster::{ClusterArgs, Place};
+pub use cluster::{ClusterArgs, NodesKind, Place};
 pub use job::{Job, JobKind, RendezvousArg};
 pub use locking::{EVERYTHING, LockVerb, PlanVerb, WhyVerb};
 pub use own::{Completions, Doctor, Man, New};

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod error;
 mod exec;
+mod kinds;
 mod logs;
 mod made;
 mod pod;
@@ -127,6 +128,14 @@ impl Cluster {
     /// Returns the namespace of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.client.access().namespace
+    }
+
+    /// Returns whether the cluster serves `kind` of `api_version`, such as `PyTorchJob` of `kubeflow.org/v1`.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn offers(&self, api_version: &str, kind: &str) -> Result<bool, ClusterError> {
+        kinds::offers(&self.client, api_version, kind).await
     }
 
     /// Makes the objects, waits until their pods have ended, and deletes everything, whatever happens.

@@ -38,7 +38,19 @@ pub enum Rendezvous {
     /// An etcd server of the job's own.
     Etcd,
     /// One of the pods is the master; the operator names it and numbers the others in the environment, and no torchrun is needed.
+    /// In an MPIJob each worker runs the command itself, which finds the others by their hosts' names; the launcher only waits.
     Master,
+}
+
+/// Which of its node's devices a pod gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// All GPUs and EFA devices.
+    All,
+    /// One GPU, no EFA.
+    OneGpu,
+    /// None.
+    None,
 }
 
 /// What job is wanted.
@@ -50,6 +62,8 @@ pub struct Order<'a> {
     pub instance: &'a Instance,
     /// How many nodes.
     pub nodes: u32,
+    /// What each pod gets of its node.
+    pub devices: Devices,
     /// The image.
     pub image: Reference,
     /// The job's name.
@@ -66,8 +80,8 @@ pub struct Order<'a> {
     pub host_path: bool,
     /// A ConfigMap whose files pods see in `/smp-image`.
     pub files: Option<ObjectName>,
-    /// The seconds after which the cluster ends it. A job with a deadline is a test: it is never tried twice, and its pods stay
-    /// until they are deleted.
+    /// The seconds after which the cluster ends it. A job with a deadline is a test: it is never tried twice, its pods stay until
+    /// their logs were read, and a while after its end the cluster deletes it by itself.
     pub deadline: Option<u64>,
 }
 

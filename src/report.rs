@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::catalog::Own;
 use crate::check::Inspection;
 use crate::engine::Built;
+use crate::grade::Grade;
 use crate::oci::Digest;
 use crate::registry::Receipt;
 use crate::smoke::Outcome;
@@ -56,6 +57,9 @@ pub struct Report {
     /// What came of the probes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes: Option<Vec<Outcome>>,
+    /// What NCCL's log of the probes on several nodes says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grade: Option<Grade>,
     /// The verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Judgement>,

@@ -43,6 +43,8 @@ pub struct Options {
     pub shm_size: u64,
     /// How long each probe may run.
     pub limit: Duration,
+    /// Whether all that probes write to standard error is passed on, where their output is a log that somebody reads.
+    pub echo: bool,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             env: BTreeMap::new(),
             shm_size: 1 << 30,
             limit: Duration::from_mins(5),
+            echo: false,
         }
     }
 }
@@ -165,8 +168,8 @@ fn request(image: &str, platform: Platform, probes: &[Probe], options: &Options)
 
 /// Returns how long all of `probes` may take together, each of them killed at its limit.
 fn whole_limit(probes: &[Probe], options: &Options) -> Duration {
-    let count = u32::try_from(probes.len()).unwrap_or(u32::MAX);
-    MARGIN.saturating_add(options.limit.saturating_add(MARGIN_EACH).saturating_mul(count))
+    let each = |probe| order::limit(probe, options).saturating_add(MARGIN_EACH);
+    probes.iter().map(each).fold(MARGIN, Duration::saturating_add)
 }
 
 /// Reads the runner's output; a probe without an answer has failed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Limited};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
@@ -255,15 +256,14 @@ async fn body(response: Response, question: Question<'_>) -> Result<Value, Fault
     serde_json::from_slice(&text).map_err(|error| Fault::never(nonsense(format!("it is not JSON: {error}"))))
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| chain(&error))? {
-        if text.len() + piece.len() > ANSWER_LIMIT {
-            return Err(format!("it is longer than {ANSWER_LIMIT} bytes"));
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(text)
+async fn read(response: Response) -> Result<Vec<u8>, String> {
+    let body = Limited::new(reqwest::Body::from(response), ANSWER_LIMIT).collect().await.map_err(
+        |error| match error.downcast_ref::<reqwest::Error>() {
+            Some(error) => chain(error),
+            None => format!("it is longer than {ANSWER_LIMIT} bytes"),
+        },
+    )?;
+    Ok(body.to_bytes().into())
 }
 
 /// Returns an error with its causes: reqwest's own words name only the address.

@@ -110,10 +110,17 @@ impl Made {
         Err(conflict)
     }
 
-    /// Deletes everything, the last first.
+    /// Deletes everything, the last first. What an interrupt leaves undone is done by the drop.
     pub(super) async fn delete(mut self) -> Result<(), ClusterError> {
-        let objects = std::mem::take(&mut self.objects);
-        delete(&self.client, &objects).await
+        let (mut left, mut reason) = (Vec::new(), String::new());
+        while let Some(object) = self.objects.last() {
+            if let Err(error) = delete(&self.client, object).await {
+                left.push(object.shown.clone());
+                reason = error.to_string();
+            }
+            self.objects.pop();
+        }
+        if left.is_empty() { Ok(()) } else { Err(ClusterError::LeftBehind { left, reason }) }
     }
 }
 
@@ -133,34 +140,33 @@ impl Drop for Made {
                 return;
             };
             runtime.block_on(async {
-                let _too_late = tokio::time::timeout(LAST_MOMENT, delete(&client, &objects)).await;
+                let all = async {
+                    for object in objects.iter().rev() {
+                        // Nobody is left to be told: what stays behind the cluster ends by its deadline.
+                        let _left = delete(&client, object).await;
+                    }
+                };
+                let _too_late = tokio::time::timeout(LAST_MOMENT, all).await;
             });
         });
         let _panicked = work.join();
     }
 }
 
-async fn delete(client: &Client, objects: &[Object]) -> Result<(), ClusterError> {
-    let (mut left, mut reason) = (Vec::new(), String::new());
+async fn delete(client: &Client, object: &Object) -> Result<(), ClusterError> {
     let body = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background" });
-    for object in objects.iter().rev() {
-        let doing = format!("deleting {}", object.shown);
-        let question = Question {
-            method: &Method::DELETE,
-            path: &object.path,
-            query: &[],
-            body: Some(&body),
-            doing: &doing,
-            permission: "delete",
-        };
-        match client.ask(question).await {
-            // Gone already: that is what was wanted.
-            Ok(_) | Err(ClusterError::Refused { status: 404, .. }) => {}
-            Err(error) => {
-                left.push(object.shown.clone());
-                reason = error.to_string();
-            }
-        }
+    let doing = format!("deleting {}", object.shown);
+    let question = Question {
+        method: &Method::DELETE,
+        path: &object.path,
+        query: &[],
+        body: Some(&body),
+        doing: &doing,
+        permission: "delete",
+    };
+    match client.ask(question).await {
+        // Gone already: that is what was wanted.
+        Ok(_) | Err(ClusterError::Refused { status: 404, .. }) => Ok(()),
+        Err(error) => Err(error),
     }
-    if left.is_empty() { Ok(()) } else { Err(ClusterError::LeftBehind { left, reason }) }
 }

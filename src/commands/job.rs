@@ -4,7 +4,7 @@ use super::{grade, workshop};
 use crate::cli::{Cli, Format, Job, JobKind, RendezvousArg};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
-use crate::job::{self, EnvName, JobError, Kind, ObjectName, Order, Rendezvous};
+use crate::job::{self, Devices, EnvName, JobError, Kind, ObjectName, Order, Rendezvous};
 use crate::oci::Reference;
 use crate::recipe::BadValue;
 
@@ -23,6 +23,7 @@ pub(super) fn run(verb: &Job, cli: &Cli, world: &World) -> Result<(), Failure> {
         },
         instance,
         nodes: verb.nodes,
+        devices: Devices::All,
         image: image(&verb.image)?,
         name: named("--name", &verb.name)?,
         namespace: verb.namespace.as_ref().map(|name| named("--namespace", name)).transpose()?,

@@ -27,6 +27,7 @@ fn empty() -> Report {
         build: None,
         inspection: None,
         probes: None,
+        grade: None,
         verdict: None,
         push: None,
     }

@@ -114,7 +114,7 @@ fn promises_gpu(verb: &Smoke) -> bool {
 /// Returns the probes that were asked for.
 ///
 /// With them comes what files of the user's did to the facts that they rest on.
-async fn chosen(verb: &Smoke, world: &World) -> Result<(Vec<Probe>, Option<Own>), Failure> {
+pub(super) async fn chosen(verb: &Smoke, world: &World) -> Result<(Vec<Probe>, Option<Own>), Failure> {
     let (mut probes, own) = match &verb.against.recipe {
         Some(_) => {
             let Expected { probes, own, .. } = check::of_image(&verb.against, world).await?;

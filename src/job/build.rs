@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::manifest::{
     Container, ContainerPort, DeploymentSpec, ElasticPolicy, EnvVar, JobSpec, Manifest, Metadata, MpiSpec,
     PodSpec, PodTemplate, PyTorchSpec, Replicas, Resources, RunPolicy, Selector, ServicePort, ServiceSpec,
-    Spec, Volume, VolumeSource,
+    Spec, Toleration, Volume, VolumeSource,
 };
-use super::{Mount, Order, Rendezvous};
+use super::{Devices, Mount, Order, Rendezvous};
 
 /// The label by which a HyperPod node says what it is; its value has the prefix `ml.`, other than on plain EKS nodes.
 const INSTANCE_LABEL: &str = "node.kubernetes.io/instance-type";
@@ -27,6 +27,8 @@ pub(super) const FILES: &str = "/smp-image";
 /// The etcd of the HyperPod workshop; python-etcd speaks only its second API.
 const ETCD_IMAGE: &str = "quay.io/coreos/etcd:v3.5.19";
 const ETCD_PORT: u16 = 2379;
+/// How long a test that has ended is kept for whoever reads its logs; then the cluster deletes it with its pods.
+const KEPT_AFTER_TEST: u32 = 600;
 /// How often a PyTorchJob begins anew before it fails.
 const RESTARTS: u32 = 3;
 
@@ -35,6 +37,7 @@ pub(super) fn plain(order: &Order<'_>) -> Manifest {
     let spec = JobSpec {
         backoff_limit: 0,
         active_deadline_seconds: order.deadline,
+        ttl_seconds_after_finished: order.deadline.map(|_| KEPT_AFTER_TEST),
         template: template(order, "main", order.command.clone(), Some("Never")),
     };
     object(order, "batch/v1", "Job", Spec::Job(spec))
@@ -83,8 +86,46 @@ fn elastic(order: &Order<'_>) -> Option<ElasticPolicy> {
     })
 }
 
-/// An MPIJob: workers wait for ssh, the launcher starts one process for each GPU.
+/// An MPIJob: workers wait for ssh, the launcher starts one process for each GPU. Where the workers meet by themselves they run
+/// the command and the launcher waits: nothing is asked of ssh and mpirun in the image.
 pub(super) fn mpi(order: &Order<'_>) -> Manifest {
+    let alone = order.rendezvous == Rendezvous::Master;
+    let launched = if alone {
+        // While a launcher runs the operator leaves the workers alone, also those that have ended.
+        vec!["sleep".to_owned(), order.deadline.map_or_else(|| "infinity".to_owned(), |end| end.to_string())]
+    } else {
+        mpirun(order)
+    };
+    let launcher = PodTemplate {
+        metadata: labels(order, "launcher"),
+        spec: PodSpec {
+            active_deadline_seconds: order.deadline,
+            containers: vec![Container {
+                name: "launcher",
+                image: order.image.whole(),
+                command: launched,
+                ..container("launcher")
+            }],
+            ..PodSpec::default()
+        },
+    };
+    // Without a command the operator starts sshd in the workers.
+    let command = if alone { order.command.clone() } else { Vec::new() };
+    let worker = template(order, "worker", command, None);
+    let replicas = |count, template| Replicas { count, restart_policy: "Never", template };
+    let spec = MpiSpec {
+        slots_per_worker: order.instance.gpus,
+        run_policy: run_policy(order),
+        mpi_replica_specs: BTreeMap::from([
+            ("Launcher", replicas(1, launcher)),
+            ("Worker", replicas(order.nodes, worker)),
+        ]),
+    };
+    object(order, "kubeflow.org/v2beta1", "MPIJob", Spec::Mpi(spec))
+}
+
+/// What starts one process for each GPU of all nodes.
+fn mpirun(order: &Order<'_>) -> Vec<String> {
     let gpus = order.instance.gpus;
     let ranks = u64::from(gpus) * u64::from(order.nodes);
     let mut command: Vec<String> =
@@ -97,30 +138,7 @@ pub(super) fn mpi(order: &Order<'_>) -> Manifest {
         command.extend(["-x".to_owned(), format!("{}={}", variable.name, variable.value)]);
     }
     command.extend(order.command.iter().cloned());
-    let launcher = PodTemplate {
-        metadata: labels(order, "launcher"),
-        spec: PodSpec {
-            containers: vec![Container {
-                name: "launcher",
-                image: order.image.whole(),
-                command,
-                ..container("launcher")
-            }],
-            ..PodSpec::default()
-        },
-    };
-    // Without a command the operator starts sshd in the workers.
-    let worker = template(order, "worker", Vec::new(), None);
-    let replicas = |count, template| Replicas { count, restart_policy: "Never", template };
-    let spec = MpiSpec {
-        slots_per_worker: gpus,
-        run_policy: run_policy(order),
-        mpi_replica_specs: BTreeMap::from([
-            ("Launcher", replicas(1, launcher)),
-            ("Worker", replicas(order.nodes, worker)),
-        ]),
-    };
-    object(order, "kubeflow.org/v2beta1", "MPIJob", Spec::Mpi(spec))
+    command
 }
 
 /// The files of a smoke test.
@@ -140,6 +158,7 @@ fn run_policy(order: &Order<'_>) -> RunPolicy {
         clean_pod_policy: if order.deadline.is_some() { "None" } else { "Running" },
         backoff_limit: 0,
         active_deadline_seconds: order.deadline,
+        ttl_seconds_after_finished: order.deadline.map(|_| KEPT_AFTER_TEST),
     }
 }
 
@@ -198,12 +217,17 @@ fn template(
         volume_mounts,
         ..container(name)
     };
+    // GPU nodes may keep away what asks for no GPU; what asks for one the cluster lets in by itself.
+    let gpu_nodes = Toleration { key: "nvidia.com/gpu", operator: "Exists" };
     let selector = (INSTANCE_LABEL.to_owned(), order.instance.name.clone());
     PodTemplate {
         metadata: labels(order, name),
         spec: PodSpec {
+            // Also where an operator leaves its pods alone when the job's time is over.
+            active_deadline_seconds: order.deadline,
             restart_policy,
             node_selector: BTreeMap::from([selector]),
+            tolerations: if order.devices == Devices::None { vec![gpu_nodes] } else { Vec::new() },
             containers: vec![container],
             volumes,
         },
@@ -227,13 +251,21 @@ fn container(name: &'static str) -> Container {
 /// because training takes what the node has.
 fn resources(order: &Order<'_>) -> Resources {
     let instance = order.instance;
-    let mut limits = BTreeMap::from([("nvidia.com/gpu", instance.gpus.to_string())]);
-    if instance.efa > 0 {
+    let gpus = match order.devices {
+        Devices::All => instance.gpus,
+        Devices::OneGpu => instance.gpus.min(1),
+        Devices::None => 0,
+    };
+    let mut limits = BTreeMap::new();
+    if gpus > 0 {
+        limits.insert("nvidia.com/gpu", gpus.to_string());
+    }
+    if instance.efa > 0 && order.devices == Devices::All {
         limits.insert("vpc.amazonaws.com/efa", instance.efa.to_string());
         limits.insert("hugepages-2Mi", HUGE_PAGES.to_owned());
     }
     let mut requests = limits.clone();
-    requests.insert("memory", format!("{}Mi", MEMORY_PER_GPU * instance.gpus));
+    requests.insert("memory", format!("{}Mi", MEMORY_PER_GPU * gpus.max(1)));
     Resources { requests, limits }
 }
 

@@ -66,6 +66,8 @@ pub struct JobSpec {
     pub backoff_limit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_deadline_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<u32>,
     pub template: PodTemplate,
 }
 
@@ -99,6 +101,8 @@ pub struct RunPolicy {
     pub backoff_limit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_deadline_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -156,12 +160,22 @@ pub struct PodTemplate {
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_deadline_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub tolerations: Vec<Toleration>,
     pub containers: Vec<Container>,
     #[serde(skip_serializing_if = "is_empty")]
     pub volumes: Vec<Volume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Toleration {
+    pub key: &'static str,
+    pub operator: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,6 +8,7 @@ fn order<'a>(catalog: &'a Catalog, instance: &str, nodes: u32, kind: Kind) -> Or
         kind,
         instance: &catalog.instances[instance],
         nodes,
+        devices: Devices::All,
         image:
             "registry.example/smpv2@sha256:2b1a1d3c1e9d6d3f0b3c2c7c8c3c5c5e7d6c9a3f4b5c6d7e8f9a0b1c2d3e4f50"
                 .parse()
@@ -41,6 +42,42 @@ fn a_p5_node_gives_its_pod_all_that_it_has() {
     assert_eq!(limits.get("memory"), None, "training takes what the node has");
     let shm = &pod["volumes"][0];
     assert_eq!((&shm["name"], &shm["emptyDir"]["medium"]), (&"shm".into(), &"Memory".into()));
+}
+
+#[test]
+fn a_pod_gets_no_more_of_its_node_than_its_probes_need() {
+    let catalog = Catalog::embedded().unwrap();
+    let pod = |devices| {
+        let order = Order { devices, ..order(&catalog, "ml.p5.48xlarge", 1, Kind::Plain) };
+        let json = serde_json::to_value(&job(&order).unwrap().objects[0]).unwrap();
+        json["spec"]["template"]["spec"].clone()
+    };
+    let asks = |devices| pod(devices)["containers"][0]["resources"].clone();
+    assert_eq!(asks(Devices::None), serde_json::json!({ "limits": {}, "requests": { "memory": "4000Mi" } }));
+    let one = asks(Devices::OneGpu);
+    assert_eq!(one["limits"], serde_json::json!({ "nvidia.com/gpu": "1" }));
+    assert_eq!(one["requests"]["memory"], "4000Mi");
+    // A node that keeps away what asks for no GPU lets this one in.
+    assert_eq!(pod(Devices::None)["tolerations"][0]["key"], "nvidia.com/gpu");
+    assert_eq!(pod(Devices::All).get("tolerations"), None);
+}
+
+#[test]
+fn a_test_ends_by_itself_in_every_kind_of_job_and_a_training_job_does_not() {
+    let catalog = Catalog::embedded().unwrap();
+    for (kind, nodes) in [(Kind::Plain, 1), (Kind::PyTorch, 2), (Kind::Mpi, 2)] {
+        let text = |deadline| {
+            let wanted = order(&catalog, "ml.p5.48xlarge", nodes, kind);
+            let order = Order { deadline, rendezvous: Rendezvous::Master, ..wanted };
+            job(&order).unwrap().yaml().unwrap()
+        };
+        let (test, training) = (text(Some(1300)), text(None));
+        let pods = if kind == Kind::Plain { 1 } else { 2 };
+        // The job's own, and each pod's: an operator that leaves pods alone leaves them to their nodes.
+        assert_eq!(test.matches("activeDeadlineSeconds: 1300").count(), pods + 1, "{test}");
+        assert!(test.contains("ttlSecondsAfterFinished: 600"), "{test}");
+        assert!(!training.contains("Deadline") && !training.contains("ttl"), "{training}");
+    }
 }
 
 #[test]

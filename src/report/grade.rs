@@ -43,6 +43,11 @@ pub fn schema() -> schemars::Schema {
 
 /// Returns `grade` as text that ends with a line end.
 pub fn text(grade: &Grade, style: Style) -> String {
+    section(grade, style, "Verdict ")
+}
+
+/// Returns `grade` as a part of a report; `said` stands before the judgement.
+pub(super) fn section(grade: &Grade, style: Style, said: &str) -> String {
     let mut lines = heading(grade);
     lines.push(String::new());
     let mut told = "";
@@ -71,7 +76,7 @@ pub fn text(grade: &Grade, style: Style) -> String {
         lines.push(format!("           known from: {}", symptom.fact.source));
     }
     lines.extend(ranks(grade, style));
-    lines.extend([String::new(), format!("Verdict    {}", word(grade.verdict, 0, style))]);
+    lines.extend([String::new(), format!("{said}   {}", word(grade.verdict, 0, style))]);
     paragraph(&lines)
 }
 
@@ -159,8 +164,16 @@ fn ranks(grade: &Grade, style: Style) -> Vec<String> {
     lines
 }
 
-/// Returns `grade` as JUnit XML: each aspect is a test; what the log does not say is an error of the test, not a failure.
+/// Returns `grade` as JUnit XML.
 pub fn junit(grade: &Grade) -> Result<String, ReportError> {
+    let mut junit =
+        Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
+    junit.add_test_suite(suite(grade));
+    Ok(junit.to_string()?)
+}
+
+/// Returns `grade` as a suite: each aspect is a test; what the log does not say is an error of the test, not a failure.
+pub(super) fn suite(grade: &Grade) -> TestSuite {
     let mut suite = TestSuite::new("grade");
     for aspect in &grade.aspects {
         let mut case = TestCase::new(aspect.name, TestCaseStatus::success());
@@ -183,8 +196,5 @@ pub fn junit(grade: &Grade) -> Result<String, ReportError> {
         case.set_system_out(lines.join("\n"));
         suite.add_test_case(case);
     }
-    let mut junit =
-        Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
-    junit.add_test_suite(suite);
-    Ok(junit.to_string()?)
+    suite
 }

@@ -21,6 +21,9 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
     if let Some(outcomes) = &report.probes {
         junit.add_test_suite(smoke(outcomes));
     }
+    if let Some(grade) = &report.grade {
+        junit.add_test_suite(super::grade::suite(grade));
+    }
     Ok(junit.to_string()?)
 }
 

@@ -127,6 +127,7 @@ fn released() -> Report {
             "push with --for sagemaker where SageMaker shall run it",
         )])),
         probes: Some(outcomes(passed)),
+        grade: None,
         verdict: Some(Judgement::Passed {
             notes: vec!["GPU probes skipped: no GPU (gpu-context)".to_owned()],
             evidence: Digest::of("evidence"),

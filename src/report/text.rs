@@ -58,6 +58,9 @@ pub fn render(report: &Report, style: Style) -> String {
     if let Some(outcomes) = &report.probes {
         parts.push(probes(outcomes, style));
     }
+    if let Some(grade) = &report.grade {
+        parts.push(super::grade::section(grade, style, "Log says"));
+    }
     if let Some(judgement) = &report.verdict {
         parts.push(verdict(judgement, style));
     }

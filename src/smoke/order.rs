@@ -1,5 +1,7 @@
 //! What the runner is told: the code of each probe, what it is given, how long it may take.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Options;
@@ -36,6 +38,8 @@ struct OrderedProbe<'a> {
     code: String,
     input: &'a serde_json::Value,
     limit: f64,
+    /// Whether what the probe writes to standard error is the runner's too.
+    echo: bool,
 }
 
 /// Returns the order for `probes`. With `watch` the runner ends when its standard input does.
@@ -54,7 +58,14 @@ pub(super) fn order(probes: &[Probe], options: &Options, watch: bool) -> Vec<u8>
 }
 
 fn ordered<'a>(id: usize, probe: &'a Probe, options: &Options) -> OrderedProbe<'a> {
-    OrderedProbe { id, code: code(probe.name), input: &probe.input, limit: options.limit.as_secs_f64() }
+    let limit = limit(probe, options).as_secs_f64();
+    OrderedProbe { id, code: code(probe.name), input: &probe.input, limit, echo: options.echo }
+}
+
+/// Returns how long a probe may run: on top of its own limit, how long it waits for other nodes.
+pub(super) fn limit(probe: &Probe, options: &Options) -> Duration {
+    let wait = probe.input.get("wait").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    options.limit.saturating_add(Duration::from_secs(wait))
 }
 
 /// Returns the Python code of a probe: what comes before every probe, what probes of its kind share, its own.

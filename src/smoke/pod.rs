@@ -12,6 +12,10 @@ use crate::plan::Probe;
 
 /// Where the files are seen in a pod.
 const FOLDER: &str = "/smp-image";
+/// For workers that nobody numbers in the environment: MPIJob's are `NAME-worker-0`, `NAME-worker-1`, …, and find each other by the
+/// name that each has for itself, whatever the service before it is called.
+const NUMBERED: &str = "host, _, domain = socket.getfqdn().partition('.'); stem, number = host.rsplit('-', 1); \
+                        os.environ.update(NODE_RANK=number, MASTER_ADDR='.'.join(filter(None, (stem + '-0', domain)))); ";
 
 /// What a pod is given to run `probes`: files, and the command that runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +28,24 @@ pub struct Orders {
     pub limit: Duration,
 }
 
-/// Returns what a pod is given to run `probes`, each for at most `limit`, where a GPU is expected.
-pub fn orders(probes: &[Probe], limit: Duration) -> Orders {
-    let options = Options { gpu_promised: true, limit, ..Options::default() };
+/// How pods of one run are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// There is only one, or the environment numbers them.
+    Told,
+    /// By the numbers at the end of their hosts' names.
+    Hosts,
+}
+
+/// Returns what a pod is given to run `probes`, each for at most `limit`, and whether a GPU is promised to it.
+pub fn orders(probes: &[Probe], limit: Duration, gpu_promised: bool, numbering: Numbering) -> Orders {
+    let options = Options { gpu_promised, limit, echo: true, ..Options::default() };
     let order = String::from_utf8_lossy(&order(probes, &options, false)).into_owned();
     let files = [("runner.py", RUNNER.to_owned()), ("order.json", order)];
     // The runner reads its order from standard input; no shell, which not every image has.
+    let numbered = if numbering == Numbering::Hosts { NUMBERED } else { "" };
     let start = format!(
-        "import os, runpy; os.dup2(os.open('{FOLDER}/order.json', os.O_RDONLY), 0); runpy.run_path('{FOLDER}/runner.py', run_name='__main__')"
+        "import os, runpy, socket; {numbered}os.dup2(os.open('{FOLDER}/order.json', os.O_RDONLY), 0); runpy.run_path('{FOLDER}/runner.py', run_name='__main__')"
     );
     Orders {
         files: files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
@@ -102,6 +116,13 @@ fn gravity(answer: &Answer) -> u8 {
 /// Returns the line without a runner's answer in it; nothing where it is one.
 pub fn chatter(line: &str) -> Option<&str> {
     (!line.contains(MARK) && !line.trim().is_empty()).then_some(line)
+}
+
+/// Returns what probes and their libraries wrote into `log` beside their answers, which quote it.
+pub fn written(log: &[u8]) -> Vec<u8> {
+    let mark = MARK.as_bytes();
+    let answers = |line: &[u8]| line.windows(mark.len()).any(|part| part == mark);
+    log.split_inclusive(|&byte| byte == b'\n').filter(|line| !answers(line)).flatten().copied().collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod fake_api;
 mod kubeconfig;
+mod nodes;
 mod program;
 
 use std::collections::BTreeMap;
@@ -278,6 +279,7 @@ async fn a_pod_that_somebody_deletes_has_ended_without_a_status() {
     });
     let pods = run(&api, &work()).await.0.unwrap();
     assert_eq!((pods[0].status, pods[0].reason.as_str()), (None, "it was deleted by somebody else"));
+    nothing_left(&api);
 }
 
 #[tokio::test]
@@ -345,6 +347,20 @@ async fn a_run_that_is_dropped_deletes_what_it_made_before_the_drop_returns() {
     let (work, mut tell) = (work(), |_: Event<'_>| {});
     let dropped = tokio::time::timeout(Duration::from_millis(300), cluster.run(&work, &mut tell)).await;
     assert!(dropped.is_err());
+    nothing_left(&api);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_dropped_while_it_deletes_deletes_the_rest() {
+    let api = FakeApi::start().await;
+    well(&api);
+    // The first deletion is not answered before the run is dropped.
+    let unanswered = Answer::Later(503, 60);
+    api.with(|world| world.instead.push((format!("DELETE {JOBS}*"), unanswered)));
+    let cluster = connected(&api).await;
+    let (work, mut tell) = (work(), |_: Event<'_>| {});
+    let dropped = tokio::time::timeout(Duration::from_secs(2), cluster.run(&work, &mut tell)).await;
+    assert!(dropped.is_err(), "{dropped:?}");
     nothing_left(&api);
 }
 

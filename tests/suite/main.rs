@@ -16,6 +16,8 @@ mod golden;
 mod grade;
 mod injection;
 mod job;
+#[path = "../support/plain.rs"]
+mod plain;
 mod plan;
 #[path = "../support/program.rs"]
 mod program;

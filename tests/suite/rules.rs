@@ -48,6 +48,7 @@ fn report(inspection: Inspection) -> Report {
         build: None,
         inspection: Some(inspection),
         probes: None,
+        grade: None,
         verdict: None,
         push: None,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Limited};
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
@@ -108,19 +109,19 @@ pub(super) fn broken(error: &reqwest::Error, question: Question<'_>) -> Failure 
     Failure { error: RegistryError::Unreachable { registry, reason: root(error) }, again }
 }
 
-async fn bounded(mut response: Response, question: Question<'_>, limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error, question))? {
-        if body.len() + chunk.len() > limit {
-            return Err(Failure::fatal(RegistryError::Lying {
-                registry: question.registry.to_owned(),
-                reference: question.reference.to_owned(),
-                what: format!("more than {limit} bytes"),
-            }));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+async fn bounded(response: Response, question: Question<'_>, limit: usize) -> Result<Vec<u8>, Failure> {
+    let body =
+        Limited::new(reqwest::Body::from(response), limit).collect().await.map_err(|error| {
+            match error.downcast_ref::<reqwest::Error>() {
+                Some(error) => broken(error, question),
+                None => Failure::fatal(RegistryError::Lying {
+                    registry: question.registry.to_owned(),
+                    reference: question.reference.to_owned(),
+                    what: format!("more than {limit} bytes"),
+                }),
+            }
+        })?;
+    Ok(body.to_bytes().into())
 }
 
 fn refusal(status: u16, headers: &HeaderMap, body: &[u8], question: Question<'_>) -> Failure {

@@ -211,6 +211,50 @@ fn nodes_that_never_meet_say_which_one_is_missing_and_one_node_alone_skips() {
 }
 
 #[test]
+fn a_node_that_may_come_up_later_is_waited_for_on_top_of_the_probes_own_time() {
+    let (_folder, mut options) = machine("hang");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = [
+        ("NNODES", "2".to_owned()),
+        ("NODE_RANK", "0".to_owned()),
+        ("MASTER_ADDR", "127.0.0.1".to_owned()),
+        ("MASTER_PORT", port.to_string()),
+    ];
+    options.env.extend(place.map(|(name, value)| (name.to_owned(), value)));
+    let ask = |wait: u64| [probe(ProbeName::NcclNetwork, json!({ "fabric": "efa", "wait": wait }))];
+    let began = std::time::Instant::now();
+    let answer = answers(&ask(9), &options).remove(0);
+    // Its own 6 s alone would have ended in under 2.
+    assert_eq!(failure(&answer).0, format!("node 1 of 2 never came to 127.0.0.1:{port}"));
+    assert!((8.5..14.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    assert_eq!(whole_limit(&ask(9), &options), whole_limit(&ask(0), &options) + Duration::from_secs(9));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "stands for a pod")]
+fn in_a_pod_all_that_nccl_wrote_is_in_its_log_and_the_answer_is_not_taken_for_it() {
+    let (folder, options) = machine("shm");
+    let ask = [probe(ProbeName::NcclCollectives, json!({}))];
+    let orders = pod::orders(&ask, options.limit, true, pod::Numbering::Told);
+    for (name, text) in &orders.files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let here = folder.path().display().to_string();
+    let command = orders.command.iter().map(|word| word.replace("/smp-image", &here)).collect::<Vec<_>>();
+    let output =
+        std::process::Command::new(&command[0]).args(&command[1..]).envs(&options.env).output().unwrap();
+    let log = [output.stdout, output.stderr].concat();
+    let said = "[1] NCCL WARN Error: failed to extend /dev/shm";
+    assert!(String::from_utf8_lossy(&pod::written(&log)).contains(said), "{}", String::from_utf8_lossy(&log));
+    let ending = pod::Ending { pod: "p", status: Some(0), reason: "", log: &log };
+    let outcome = pod::read(&ask, &[ending]).remove(0);
+    let Answer::Failed { tail, .. } = &outcome.answer else { panic!("{outcome:?}") };
+    // The answer quotes NCCL: without it the log says everything once or twice, and never in JSON.
+    assert!(tail.iter().any(|line| line.contains(said)), "{tail:#?}");
+    assert!(!String::from_utf8_lossy(&pod::written(&log)).contains("\"tail\""));
+}
+
+#[test]
 fn on_this_machine_a_cancelled_run_takes_its_probe_along() {
     let (folder, mut options) = machine("");
     let file = folder.path().join("pid");

@@ -31,6 +31,9 @@ pub(super) enum Answer {
     Pieces(Vec<Piece>),
 }
 
+/// What a pod writes: of the job, the files that it is given, and which of the job's pods it is.
+pub(super) type Life = Box<dyn Fn(&Value, &Value, usize) -> String + Send>;
+
 /// What a test may change, and what it finds.
 #[derive(Default)]
 pub(super) struct World {
@@ -47,8 +50,16 @@ pub(super) struct World {
     pub(super) logs: VecDeque<Vec<Piece>>,
     /// Answers that come in place of the usual ones, by `METHOD path` (a `*` at the end for any that begin so), each once.
     pub(super) instead: Vec<(String, Answer)>,
+    /// The same from the job of this number on.
+    pub(super) instead_later: Option<(usize, String, Answer)>,
     /// Who may ask; anybody where absent.
     pub(super) token: Option<String>,
+    /// Kinds of jobs beside Kubernetes' own, by group and version.
+    pub(super) kinds: BTreeMap<&'static str, &'static str>,
+    /// Where it is there, jobs have the pods that they ask for, each of which starts, writes this and ends well.
+    pub(super) life: Option<Life>,
+    /// What jobs were made, with their files, in order; also those that were deleted since.
+    pub(super) made: Vec<(Value, Value)>,
 }
 
 /// The server.
@@ -156,6 +167,14 @@ fn usual(world: &mut World, method: &Method, path: &str, query: &str, sent: Valu
             if world.objects.contains_key(&path) {
                 return status(409, "already exists");
             }
+            let files = world.objects.values().find(|object| object["kind"] == "ConfigMap").cloned();
+            if let Some(files) = files.filter(|_| sent["kind"] != "ConfigMap") {
+                world.made.push((sent.clone(), files));
+                let due = |later: &mut (usize, String, Answer)| later.0 == world.made.len();
+                if let Some((_, what, answer)) = world.instead_later.take_if(due) {
+                    world.instead.push((what, answer));
+                }
+            }
             world.objects.insert(path, sent.clone());
             Answer::Json(201, sent)
         }
@@ -165,17 +184,30 @@ fn usual(world: &mut World, method: &Method, path: &str, query: &str, sent: Valu
         },
         Method::GET if ends("/log") => {
             world.queries.push(query.to_owned());
-            Answer::Pieces(world.logs.pop_front().unwrap_or_default())
+            let said = world.logs.pop_front();
+            Answer::Pieces(said.unwrap_or_else(|| lived(world, path)))
         }
         Method::GET if ends("/pods") && query.contains("watch=true") => {
             world.queries.push(query.to_owned());
-            Answer::Pieces(world.watches.pop_front().unwrap_or_else(|| vec![Piece::Pause(60_000)]))
+            let told = world.watches.pop_front();
+            Answer::Pieces(told.unwrap_or_else(|| living(world)))
+        }
+        Method::GET if ends("/pods") && world.life.is_some() => {
+            let pods: Vec<Value> =
+                pods_of(world).iter().map(|name| pod(name, &json!({ "phase": "Pending" }))).collect();
+            Answer::Json(200, json!({ "metadata": { "resourceVersion": "7" }, "items": pods }))
         }
         Method::GET if ends("/pods") => {
             Answer::Json(200, json!({ "metadata": { "resourceVersion": "7" }, "items": world.pods }))
         }
         Method::GET if ends("/events") => {
             Answer::Json(200, json!({ "items": [{ "message": "exceeded quota: gpus" }] }))
+        }
+        Method::GET if path.starts_with("/apis/") && !path.contains("/namespaces/") => {
+            match world.kinds.get(&path["/apis/".len()..]) {
+                Some(kind) => Answer::Json(200, json!({ "resources": [{ "name": "x", "kind": kind }] })),
+                None => status(404, "the server could not find the requested resource"),
+            }
         }
         _ => match world.objects.get(path) {
             Some(object) => Answer::Json(200, object.clone()),
@@ -184,18 +216,70 @@ fn usual(world: &mut World, method: &Method, path: &str, query: &str, sent: Valu
     }
 }
 
+/// Returns the job that is there, and the container of its pods that a run looks at.
+fn job(world: &World) -> Option<(&Value, &'static str)> {
+    world.objects.values().find_map(|object| match object["kind"].as_str()? {
+        "Job" => Some((object, "main")),
+        "PyTorchJob" => Some((object, "pytorch")),
+        "MPIJob" => Some((object, "worker")),
+        _ => None,
+    })
+}
+
+/// Returns the names of the pods that a run looks at.
+fn pods_of(world: &World) -> Vec<String> {
+    let Some((job, container)) = job(world) else { return Vec::new() };
+    let replicas = |specs: &str, which: &str| job["spec"][specs][which]["replicas"].as_u64().unwrap_or(0);
+    let count = match container {
+        "pytorch" => replicas("pytorchReplicaSpecs", "Master") + replicas("pytorchReplicaSpecs", "Worker"),
+        "worker" => replicas("mpiReplicaSpecs", "Worker"),
+        _ => 1,
+    };
+    (0..count).map(|number| format!("pod-{number}")).collect()
+}
+
+fn living(world: &World) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    if let (Some((_, container)), true) = (job(world), world.life.is_some()) {
+        for status in [running_in(container), ended_in(container, 0)] {
+            pieces.extend(pods_of(world).iter().map(|name| change("MODIFIED", &pod(name, &status))));
+        }
+    }
+    pieces.push(Piece::Pause(60_000));
+    pieces
+}
+
+fn lived(world: &World, path: &str) -> Vec<Piece> {
+    let number = path.trim_end_matches("/log").rsplit('-').next().and_then(|number| number.parse().ok());
+    let (Some(life), Some((job, _)), Some(number)) = (&world.life, job(world), number) else {
+        return Vec::new();
+    };
+    let files = world.objects.values().find(|object| object["kind"] == "ConfigMap").unwrap();
+    // Two lines of one moment are two lines.
+    let lines = life(job, files, number);
+    lines.lines().map(|text| Piece::Text(format!("2026-11-24T12:00:00.000000000Z {text}\n"))).collect()
+}
+
 /// A pod as the API shows it.
 pub(super) fn pod(name: &str, status: &Value) -> Value {
     json!({ "metadata": { "name": name }, "status": status })
 }
 
 pub(super) fn running() -> Value {
-    json!({ "phase": "Running", "containerStatuses": [{ "name": "main", "state": { "running": {} },
+    running_in("main")
+}
+
+pub(super) fn running_in(container: &str) -> Value {
+    json!({ "phase": "Running", "containerStatuses": [{ "name": container, "state": { "running": {} },
             "imageID": format!("registry.example/x@sha256:{}", "a".repeat(64)) }] })
 }
 
 pub(super) fn ended(code: i64) -> Value {
-    json!({ "phase": "Failed", "containerStatuses": [{ "name": "main",
+    ended_in("main", code)
+}
+
+fn ended_in(container: &str, code: i64) -> Value {
+    json!({ "phase": "Failed", "containerStatuses": [{ "name": container,
             "state": { "terminated": { "exitCode": code, "reason": "Error" } } }] })
 }
 

@@ -5,29 +5,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fake_api::{FakeApi, Piece, change, ended, pod, running};
+use super::fake_api::{Answer, FakeApi, pod};
 use super::{kubeconfig, nothing_left};
 use crate::program::{Ended, Place};
+use crate::{job, plain};
 
-const RECIPE: &str = r#"name = "plain"
-instances = ["ml.g5.8xlarge"]
+pub(super) const IMAGE: &str = "registry.example/x:1";
 
-[base]
-image = "debian:trixie-slim"
-
-[components]
-python = "*"
-libfabric = "*"
-"#;
-
-const IMAGE: &str = "registry.example/x:1";
-
-fn place(api: &FakeApi) -> Place {
-    let place = Place::new();
-    place.write("plain.toml", RECIPE);
+/// Returns a place with a locked recipe and the kubeconfig of the server.
+pub(super) fn place(api: &FakeApi) -> Place {
+    let place = plain::locked();
     place.write("config", &kubeconfig(&api.address, "{token: secret}"));
-    let lock = ["lock", "plain.toml", "--mirror", "docker.io=127.0.0.1:1"];
-    let _told = Ended::of(&mut place.program(&lock)).fine();
     place
 }
 
@@ -36,28 +24,42 @@ fn program(place: &Place, more: &[&str]) -> Command {
     place.program(&[&smoke[..], &["--instances", "ml.g5.8xlarge"], more].concat())
 }
 
-/// Waits until the job is there, and returns its files and itself.
-async fn made(api: &FakeApi) -> (Value, Value) {
+/// Runs the program beside the server, to its end.
+pub(super) async fn ended(mut command: Command) -> Ended {
+    tokio::task::spawn_blocking(move || Ended::of(&mut command)).await.unwrap()
+}
+
+/// Interrupts the program as soon as `until` is so, and returns what it left.
+pub(super) async fn interrupted(mut command: Command, api: &FakeApi, until: &str) -> Ended {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    asked(api, until).await;
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Waits until the server was asked something that begins so.
+async fn asked(api: &FakeApi, start: &str) {
     for _ in 0..400 {
-        let found = api.with(|world| {
-            let of = |kind: &str| world.objects.values().find(|object| object["kind"] == kind).cloned();
-            of("ConfigMap").zip(of("Job"))
-        });
-        if let Some(found) = found {
-            return found;
+        if api.with(|world| world.asked.iter().any(|asked| asked.starts_with(start))) {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("no job was made");
+    panic!("never asked: {start}");
 }
 
-/// Runs what the pod would run, here: the command of the job with the files of the config map.
-fn in_a_pod(files: &Value, job: &Value) -> String {
+/// Runs what a pod would run, here: the command of its container with the files of the config map.
+pub(super) fn in_a_pod(files: &Value, container: &Value) -> String {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files["data"].as_object().unwrap() {
         std::fs::write(folder.path().join(name), text.as_str().unwrap()).unwrap();
     }
-    let container = &job["spec"]["template"]["spec"]["containers"][0];
     let mount =
         container["volumeMounts"].as_array().unwrap().iter().find(|mount| mount["name"] == "files").unwrap();
     let here = folder.path().display().to_string();
@@ -68,32 +70,20 @@ fn in_a_pod(files: &Value, job: &Value) -> String {
         .map(|word| word.as_str().unwrap().replace(mount["mountPath"].as_str().unwrap(), &here))
         .collect();
     let output = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn probes_run_in_a_pod_and_their_answers_are_the_report() {
+async fn each_tier_of_one_node_is_a_job_that_asks_for_what_it_needs_and_its_answers_are_the_report() {
     let api = FakeApi::start().await;
     let place = place(&api);
-    let mut command = program(&place, &["--format", "json"]);
-    let running_program = tokio::task::spawn_blocking(move || Ended::of(&mut command));
     api.with(|world| {
-        world.pods = vec![pod("p", &json!({ "phase": "Pending" }))];
-        world.watches = [vec![
-            Piece::Pause(3000),
-            change("MODIFIED", &pod("p", &running())),
-            change("MODIFIED", &pod("p", &ended(0))),
-            Piece::Pause(60_000),
-        ]]
-        .into();
+        let run = |job: &Value, files: &Value, _| {
+            in_a_pod(files, &job["spec"]["template"]["spec"]["containers"][0])
+        };
+        world.life = Some(Box::new(run));
     });
-    let (files, job) = made(&api).await;
-    let written = in_a_pod(&files, &job);
-    let time = "2026-11-24T12:00:00.000000000Z ";
-    let log = written.lines().flat_map(|line| [time, line, "\n"]).collect::<String>();
-    // Two lines of one moment are two lines.
-    api.with(|world| world.logs = [vec![Piece::Text(log)]].into());
-    let ended = running_program.await.unwrap();
+    let ended = ended(program(&place, &["--format", "json"])).await;
     let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let probes = report["probes"].as_array().unwrap();
     assert!(probes.iter().any(|probe| probe["probe"] == "gpu-context"), "{report:#}");
@@ -102,12 +92,50 @@ async fn probes_run_in_a_pod_and_their_answers_are_the_report() {
         assert!(!evidence.contains("before this probe answered"), "{probe:#}");
     }
     assert_eq!(report["image"]["id"], format!("sha256:{}", "a".repeat(64)), "the node's word, not the tag's");
-    let pod = &job["spec"]["template"]["spec"];
-    assert_eq!(pod["nodeSelector"]["node.kubernetes.io/instance-type"], "ml.g5.8xlarge");
-    assert!(ended.err.contains("p: waiting: waiting for a node"), "{}", ended.err);
+    let gpus: Vec<Value> = api.with(|world| {
+        let pod = |job: &Value| job["spec"]["template"]["spec"].clone();
+        for (job, files) in &world.made {
+            for object in [job, files] {
+                job::validate(object);
+            }
+            assert_eq!(job["kind"], "Job");
+            assert_eq!(pod(job)["nodeSelector"]["node.kubernetes.io/instance-type"], "ml.g5.8xlarge");
+            assert_eq!(pod(job)["activeDeadlineSeconds"], job["spec"]["activeDeadlineSeconds"]);
+            assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 600);
+        }
+        let asks = |job: &Value| pod(job)["containers"][0]["resources"]["limits"]["nvidia.com/gpu"].clone();
+        world.made.iter().map(|(job, _)| asks(job)).collect()
+    });
+    // A g5.8xlarge has one GPU: what wants several says so in the second job.
+    assert_eq!(gpus, [Value::Null, "1".into()]);
+    assert!(ended.err.contains("pod-0: waiting: waiting for a node"), "{}", ended.err);
     assert!(!ended.err.contains("smp-image-probe:"), "{}", ended.err);
     // There is no GPU here, and a pod that asked for one must have it.
     assert_eq!(ended.code, 6);
+    nothing_left(&api);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_seen_before_the_cluster_failed_is_reported_and_the_rest_is_skipped() {
+    let api = FakeApi::start().await;
+    let place = place(&api);
+    api.with(|world| {
+        let run = |job: &Value, files: &Value, _| {
+            in_a_pod(files, &job["spec"]["template"]["spec"]["containers"][0])
+        };
+        world.life = Some(Box::new(run));
+        // The first job's log is read well, the second job's pods cannot be listed.
+        let forbidden = Answer::Json(403, json!({ "message": "no" }));
+        world.instead_later = Some((2, "GET /api/v1/namespaces/team/pods".to_owned(), forbidden));
+    });
+    let ended = ended(program(&place, &["--format", "json"])).await;
+    let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let probes = report["probes"].as_array().unwrap();
+    let tier_1 = probes.iter().find(|probe| probe["probe"] == "fabric-provider").unwrap();
+    assert_ne!(tier_1["answer"]["reason"], "the cluster did not run it");
+    let tier_2 = probes.iter().find(|probe| probe["probe"] == "gpu-context").unwrap();
+    assert_eq!(tier_2["answer"]["reason"], "the cluster did not run it");
+    let _told = ended.failed(7, &["kubectl auth can-i list pods -n team"]);
     nothing_left(&api);
 }
 
@@ -116,17 +144,8 @@ async fn ctrl_c_deletes_everything_on_the_cluster() {
     let api = FakeApi::start().await;
     api.with(|world| world.pods = vec![pod("p", &json!({ "phase": "Pending" }))]);
     let place = place(&api);
-    let child = program(&place, &[])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _made = made(&api).await;
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let left = interrupted(program(&place, &[]), &api, "POST /apis/batch/v1").await;
+    assert_eq!(left.code, 130, "{}", left.err);
     nothing_left(&api);
 }
 
@@ -135,18 +154,14 @@ async fn what_keeps_probes_from_a_cluster_is_told_with_what_helps() {
     let api = FakeApi::start().await;
     let place = place(&api);
     let message = "configmaps is forbidden: User \"me\" cannot create resource \"configmaps\" in API group \"\" in the namespace \"team\"";
-    let answer = super::fake_api::Answer::Json(403, json!({ "message": message }));
+    let answer = Answer::Json(403, json!({ "message": message }));
     api.with(|world| world.instead.push(("POST /api/v1/namespaces/team/configmaps".to_owned(), answer)));
-    let mut command = program(&place, &[]);
-    let ended = tokio::task::spawn_blocking(move || Ended::of(&mut command)).await.unwrap();
-    let _told = ended
+    let _told = ended(program(&place, &[]))
+        .await
         .failed(7, &[message, "hint: see what is missing: kubectl auth can-i create configmaps -n team"]);
-    let mut command = program(&place, &["--kube-context", "nowhere"]);
-    let ended = tokio::task::spawn_blocking(move || Ended::of(&mut command)).await.unwrap();
-    let _told = ended.failed(2, &["no context `nowhere`; it has: here"]);
+    let nowhere = program(&place, &["--kube-context", "nowhere"]);
+    let _told = ended(nowhere).await.failed(2, &["no context `nowhere`; it has: here"]);
     let none = ["smoke", IMAGE, "--recipe", "plain.toml", "--on", "kubernetes"];
-    let mut command = place.program(&none);
-    let ended = tokio::task::spawn_blocking(move || Ended::of(&mut command)).await.unwrap();
-    let _told = ended.failed(2, &["--on kubernetes needs one type of instance"]);
+    let _told = ended(place.program(&none)).await.failed(2, &["--on kubernetes needs one type of instance"]);
     nothing_left(&api);
 }
