@@ -3,7 +3,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 WORKBENCH := workbench/workbench.sh
-SMP := target/release/smp-image
 
 .PHONY: help demo test suite live gpu check golden lock bench deny oracle fuzz clean-workbench catalog-drift
 

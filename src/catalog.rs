@@ -21,7 +21,7 @@ pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{
     ApiRange, Archive, BaseImage, BusBandwidth, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease,
-    Fact, Gpu, GpuCode, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName,
+    Fact, Gpu, GpuCode, Headers, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName,
     OsSupport, Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
     TransformerEngineRelease,
 };

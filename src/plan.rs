@@ -16,6 +16,7 @@ mod python;
 mod stage;
 mod steps;
 mod target;
+mod variables;
 mod wheel;
 mod work;
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use abi::{ApiRange, CudaDriver, GpuCode, NcclAbi, PluginAbi};
 pub use images::{BaseImage, Os};
 pub use machines::{BusBandwidth, Gpu, Instance, InstanceNeeds, NodeImage, Rdma};
-pub use packages::{Archive, Packages};
+pub use packages::{Archive, Headers, Packages};
 pub use releases::{EfaRelease, PytorchRelease, Release, SmpRegistry, SmpRelease, TransformerEngineRelease};
 pub use rules::{Constraint, EfaFlag, InstalledPath, KnownIssue, OsName, OsSupport, Precision};
 

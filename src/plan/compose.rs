@@ -2,12 +2,10 @@
 //!
 //! Independent components are independent stages, so that they build at the same time and one new version rebuilds one stage.
 
-use std::collections::BTreeMap;
-
 use super::compile::Compiler;
-use super::foreign::{OVERLAY, TOOLS};
+use super::foreign::TOOLS;
 use super::python::{self, Home, Python};
-use super::stage::{Checksum, Download, Link, Part, Stage, StageName, StartsFrom, UserCopy, Variable};
+use super::stage::{Checksum, Download, Link, Part, Stage, StageName, StartsFrom, UserCopy};
 use super::{AptRequest, CondaRecord, ImageRef, Options, PinnedPackage, PlanError, Target, Work};
 use crate::catalog::{Catalog, Packages};
 use crate::lock::{Artefact, Lock, LockedComponent, LockedConda, LockedImage, Origin, Pin};
@@ -325,7 +323,7 @@ impl Composer<'_> {
             folders: std::mem::take(&mut self.folders),
             copies,
             path: self.path()?,
-            env: self.env(overlaid)?,
+            env: self.variables(overlaid)?,
             workdir: self.recipe.image.workdir.as_ref().map(|workdir| workdir.get_ref().clone()),
         };
         self.push("image", trunk, work)?;
@@ -345,22 +343,6 @@ impl Composer<'_> {
             path.push("/opt/nccl-tests/bin".parse()?);
         }
         Ok(path)
-    }
-
-    /// Returns the image's variables: the recipe's, over what makes container runtimes hand out GPUs.
-    fn env(&self, overlaid: bool) -> Result<Vec<Variable>, PlanError> {
-        let mut env = BTreeMap::new();
-        let base = self.catalog.image(&self.lock.base.image);
-        if base.is_some_and(|image| !image.carries.contains_key(&Component::Cuda)) {
-            env.insert("NVIDIA_VISIBLE_DEVICES".parse::<EnvName>()?, "all".parse()?);
-            env.insert("NVIDIA_DRIVER_CAPABILITIES".parse()?, "compute,utility".parse()?);
-        }
-        if overlaid {
-            env.insert("PYTHONPATH".parse()?, OVERLAY.parse()?);
-        }
-        let own = self.recipe.image.env.iter();
-        env.extend(own.map(|(name, value)| (name.clone(), value.get_ref().clone())));
-        Ok(env.into_iter().map(|(name, value)| Variable { name, value }).collect())
     }
 }
 

@@ -247,3 +247,28 @@ fn layers_of_transformer_engine_run_only_where_the_image_has_pytorch() {
     };
     assert_eq!((layers("quickstart"), layers("pytorch-te")), (0, 2));
 }
+
+/// Returns the value of a variable of the image.
+fn variable(plan: &Plan, name: &str) -> Option<String> {
+    plan.stages.iter().find_map(|stage| match &stage.work {
+        Work::Image { env, .. } => {
+            let found = env.iter().find(|variable| variable.name.to_string() == name);
+            found.map(|variable| variable.value.to_string())
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn transformer_engine_is_told_of_the_cuda_headers_that_a_wheel_brings_and_only_of_those() {
+    let headers = |plan: &Plan| variable(plan, "NVTE_CUDA_INCLUDE_DIR");
+    let without = with_lock("pytorch-te", |lock| {
+        lock.python.retain(|pinned| pinned.package() != "nvidia-cuda-runtime");
+    });
+    assert_eq!(headers(&without.unwrap()), None);
+    let found = headers(&planned("pytorch-te"));
+    assert_eq!(found.as_deref(), Some("/opt/venv/lib/python3.12/site-packages/nvidia/cu13/include"));
+    let own = recipe("pytorch-te", |text| format!("{text}\n[image.env]\nNVTE_CUDA_INCLUDE_DIR = \"/opt/cuda\"\n"));
+    let own = plan(&own, &lock("pytorch-te")).unwrap();
+    assert_eq!(headers(&own).as_deref(), Some("/opt/cuda"));
+}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fact;
 use crate::oci::Digest;
-use crate::recipe::{AptPackage, ArtefactUrl, Component, LocalPath, Version};
+use crate::recipe::{AptPackage, ArtefactUrl, Component, EnvName, LocalPath, Version};
 
 /// The Python packages that bring a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Packages {
     /// Links below site-packages under which a module of it looks for another package, and where each leads, seen from its folder.
     #[serde(default)]
     pub links: BTreeMap<LocalPath, LocalPath>,
+    /// Where it finds the headers of CUDA, with which it compiles kernels as it runs.
+    pub headers: Option<Headers>,
     /// The sonames of its libraries that a program opens.
     #[serde(default)]
     pub libraries: Vec<String>,
@@ -49,6 +51,18 @@ pub struct Packages {
     pub driver_at_load: Option<Version>,
     /// Where this comes from.
     pub fact: Fact,
+}
+
+/// Headers that a component looks for as it runs, brought by a Python package of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Headers {
+    /// The package that brings them.
+    pub package: String,
+    /// Their folder below site-packages.
+    pub folder: LocalPath,
+    /// The variable by which the component is told of it.
+    pub variable: EnvName,
 }
 
 /// A source archive or single file.
