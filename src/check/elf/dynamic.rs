@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use object::Endianness;
 use object::elf::{
-    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_VERDEF, DT_VERNEED,
+    DT_GNU_HASH, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_VERDEF, DT_VERNEED,
     DT_VERSYM, DynamicTag, PT_INTERP, PT_LOAD,
 };
 use object::read::StringTable;
@@ -128,6 +128,7 @@ pub(super) fn tables<Elf: FileHeader<Endian = Endianness>>(ranges: &Ranges) -> V
     let wanted = [
         (DT_STRTAB, size),
         (DT_SYMTAB, SYMBOLS),
+        (DT_GNU_HASH, SYMBOLS),
         (DT_VERSYM, VERSIONS),
         (DT_VERNEED, VERSIONS),
         (DT_VERDEF, VERSIONS),
