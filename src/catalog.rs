@@ -21,9 +21,9 @@ pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{
     ApiRange, Archive, BaseImage, BusBandwidth, Confidence, Constraint, CudaDriver, EfaFlag, EfaRelease,
-    Fact, Gpu, GpuCode, Headers, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os, OsName,
-    OsSupport, Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry, SmpRelease,
-    TransformerEngineRelease,
+    Fact, Gpu, GpuCode, Headers, InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, Os,
+    OsName, OsSupport, Packages, PluginAbi, Precision, PytorchRelease, Rdma, Release, SmpRegistry,
+    SmpRelease, TransformerEngineRelease,
 };
 pub use nccl_log::{LogEvent, LogLine, NcclLog, Symptom, SymptomSeverity};
 pub use overlay::{Addition, Change, Override, Own, OwnFile, shown};

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Writes an image made of unmodified wheels to standard output, as `docker save` of an old engine does; nothing is kept on disk.
+"""Writes an image made of unmodified packages to standard output, as `docker save` of an old engine does; nothing is kept on disk.
 
-wheel_image.py [--base ROOT.tar] [--repeat N] WHEEL...      one layer for each wheel, below opt/venv/lib/python3.11/site-packages
+wheel_image.py [--base ARCHIVE] [--arch ARCH] [--prefix FOLDER] [--env NAME=VALUE]... [--deb FILE]... [--repeat N] WHEEL...
 
---repeat writes the layers N times under other folders: an image of any size from a few wheels.
+One layer for each package: of wheels as an installer lays them below FOLDER (opt/venv), of Debian packages as dpkg unpacks them. ARCHIVE is a
+root folder's tar, or an image as `docker save` writes it, with one layer. --repeat writes the wheels N times under other folders: an image of
+any size from a few wheels.
 """
-import argparse, hashlib, json, pathlib, sys, tarfile, zipfile
+import argparse, gzip, hashlib, json, pathlib, shutil, subprocess, sys, tarfile, tempfile, zipfile
 
-SITE = "opt/venv/lib/python3.11/site-packages"
+PYTHON = "lib/python3.11/site-packages"
+# Where an installer puts the parts of a wheel's `.data` folder; headers have a folder of each package's name.
+SCHEME = {"purelib": PYTHON, "platlib": PYTHON, "data": "", "scripts": "bin", "headers": "include"}
 
 
 def header(path, size, kind=tarfile.REGTYPE, mode=0o644):
@@ -16,77 +20,114 @@ def header(path, size, kind=tarfile.REGTYPE, mode=0o644):
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def members(wheel, site):
-    """The members of a layer, in pieces: headers and contents."""
+def place(name, prefix):
+    """Where an installer puts the member `name` of a wheel."""
+    first, _, rest = name.partition("/")
+    scheme, _, path = rest.partition("/")
+    folder, name = (SCHEME[scheme], path) if first.endswith(".data") and scheme in SCHEME else (PYTHON, name)
+    return "/".join(part for part in (prefix, folder, name) if part)
+
+
+def members(wheel, prefix):
+    """The members of a wheel's layer: headers and contents."""
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
-            if member.is_dir():
-                continue
-            # The part of a wheel that installers move to the environment's own folders.
-            yield header(f"{site}/{member.filename}", member.file_size), None
-            yield None, (archive, member)
+            if not member.is_dir():
+                yield header(place(member.filename, prefix), member.file_size), archive, member
 
 
-def length(wheel, site):
-    total = 1024
-    for head, content in members(wheel, site):
-        total += len(head) if head else -(-content[1].file_size // 512) * 512
-    return total
+def length(wheel, prefix):
+    return 1024 + sum(len(head) + -(-member.file_size // 512) * 512 for head, _, member in members(wheel, prefix))
 
 
-def layer(wheel, site, out):
-    """Writes a plain layer to `out` and returns its digest."""
-    digest = hashlib.sha256()
+class Image:
+    """An image that is being written."""
 
-    def write(data):
-        digest.update(data)
-        out.write(data)
+    def __init__(self, out):
+        self.out, self.names, self.digests = out, [], []
 
-    for head, content in members(wheel, site):
-        if head:
-            write(head)
-            continue
-        archive, member = content
-        with archive.open(member) as source:
-            while data := source.read(1 << 20):
-                write(data)
-        write(b"\0" * (-member.file_size % 512))
-    write(b"\0" * 1024)
-    return digest.hexdigest()
+    def put(self, path, data):
+        self.out.write(header(path, len(data)))
+        self.out.write(data + b"\0" * (-len(data) % 512))
+
+    def begin(self, size):
+        self.names.append(f"{len(self.names):04}/layer.tar")
+        self.out.write(header(self.names[-1], size))
+        self.digest = hashlib.sha256()
+
+    def write(self, data):
+        self.digest.update(data)
+        self.out.write(data)
+
+    def end(self, size):
+        self.digests.append(self.digest.hexdigest())
+        self.out.write(b"\0" * (-size % 512))
+
+    def wheel(self, wheel, prefix):
+        size = length(wheel, prefix)
+        self.begin(size)
+        for head, archive, member in members(wheel, prefix):
+            self.write(head)
+            with archive.open(member) as source:
+                while data := source.read(1 << 20):
+                    self.write(data)
+            self.write(b"\0" * (-member.file_size % 512))
+        self.write(b"\0" * 1024)
+        self.end(size)
+
+    def tar(self, source):
+        """A layer from an open tar."""
+        size = source.seek(0, 2)
+        source.seek(0)
+        self.begin(size)
+        while data := source.read(1 << 20):
+            self.write(data)
+        self.end(size)
+
+    def finish(self, arch, env):
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in self.digests]}
+        config = json.dumps({"architecture": arch, "os": "linux", "config": {"Env": env}, "rootfs": rootfs, "history": []}).encode()
+        name = hashlib.sha256(config).hexdigest() + ".json"
+        self.put(name, config)
+        self.put("manifest.json", json.dumps([{"Config": name, "RepoTags": ["wheels:1"], "Layers": self.names}]).encode())
+        self.out.write(b"\0" * 1024)
 
 
-def put(out, path, data):
-    out.write(header(path, len(data)))
-    out.write(data + b"\0" * (-len(data) % 512))
+def base_layer(path, out):
+    """Writes the one layer of the image at `path`, or the tar at `path` itself, plain to `out`."""
+    with tarfile.open(path) as archive:
+        manifest = next((member for member in archive if member.name == "manifest.json"), None)
+        if manifest is None:
+            out.write(path.read_bytes())
+            return
+        (layer,) = json.load(archive.extractfile(manifest))[0]["Layers"]
+        with gzip.open(archive.extractfile(layer)) as plain:
+            shutil.copyfileobj(plain, out, 1 << 20)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", type=pathlib.Path)
+    parser.add_argument("--arch", default="amd64")
+    parser.add_argument("--prefix", default="opt/venv")
+    parser.add_argument("--env", action="append", default=[])
+    parser.add_argument("--deb", action="append", default=[])
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("wheels", nargs="+")
+    parser.add_argument("wheels", nargs="*")
     asked = parser.parse_args()
-    out = sys.stdout.buffer
-    names, digests = [], []
+    image = Image(sys.stdout.buffer)
     if asked.base:
-        data = asked.base.read_bytes()
-        put(out, "base/layer.tar", data)
-        names.append("base/layer.tar")
-        digests.append(hashlib.sha256(data).hexdigest())
+        with tempfile.TemporaryFile() as plain:
+            base_layer(asked.base, plain)
+            image.tar(plain)
+    for deb in asked.deb:
+        with tempfile.TemporaryFile() as plain:
+            subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], stdout=plain, check=True)
+            image.tar(plain)
     for turn in range(asked.repeat):
-        site = SITE if turn == 0 else f"opt/copy{turn}/lib/python3.11/site-packages"
-        for at, wheel in enumerate(asked.wheels):
-            name = f"{turn:04}{at:04}/layer.tar"
-            size = length(wheel, site)
-            out.write(header(name, size))
-            digests.append(layer(wheel, site, out))
-            out.write(b"\0" * (-size % 512))
-            names.append(name)
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/opt/venv/bin:/usr/bin:/bin"]}, "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}, "history": []}).encode()
-    name = hashlib.sha256(config).hexdigest() + ".json"
-    put(out, name, config)
-    put(out, "manifest.json", json.dumps([{"Config": name, "RepoTags": ["wheels:1"], "Layers": names}]).encode())
-    out.write(b"\0" * 1024)
+        for wheel in asked.wheels:
+            image.wheel(wheel, asked.prefix if turn == 0 else f"opt/copy{turn}")
+    image.finish(asked.arch, [f"PATH=/{asked.prefix}/bin:/usr/bin:/bin", *asked.env])
 
 
 if __name__ == "__main__":

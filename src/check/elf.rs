@@ -8,6 +8,7 @@ use super::fatbin::GpuCode;
 
 mod dynamic;
 mod format;
+mod packed;
 mod ranges;
 mod reader;
 mod symbols;

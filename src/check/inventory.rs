@@ -41,7 +41,7 @@ pub(crate) struct Installed {
     pub(crate) path: String,
 }
 
-/// A `Requires-Dist` line that counts on Linux without extras.
+/// A `Requires-Dist` line that counts on Linux without extras, on some or all machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Requirement {
     /// The distribution that requires, and where that is written.
@@ -51,6 +51,24 @@ pub(crate) struct Requirement {
     pub(crate) name: String,
     /// The versions, such as `==2.21.5`; empty means any.
     pub(crate) versions: String,
+    /// Its condition behind the `;`: torch asks for NVIDIA's packages on `platform_machine == "x86_64"` only.
+    marker: String,
+}
+
+impl Requirement {
+    /// Returns whether it counts on `machine`, as Python calls it (`x86_64`).
+    pub(crate) fn counts_on(&self, machine: &str) -> bool {
+        let Some((_, rest)) = self.marker.split_once("platform_machine") else { return true };
+        let rest = rest.trim_start();
+        let (equal, rest) = match (rest.strip_prefix("=="), rest.strip_prefix("!=")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return true,
+        };
+        let value =
+            rest.trim_start().strip_prefix(['"', '\'']).and_then(|rest| rest.split(['"', '\'']).next());
+        value.is_none_or(|value| (value == machine) == equal)
+    }
 }
 
 const EFA: &str = "opt/amazon/efa_installed_packages";
@@ -229,6 +247,7 @@ fn requirement(of: &str, path: &str, line: &str) -> Option<Requirement> {
         path: format!("/{path}"),
         name: package_name(name),
         versions: versions.to_owned(),
+        marker: marker.trim().to_owned(),
     })
 }
 
@@ -277,6 +296,21 @@ mod tests {
         assert_eq!(read("cuda-toolkit[cublas,cudart]==13.0.2"), pair("cuda-toolkit", "==13.0.2"));
         assert_eq!(read("torch"), pair("torch", ""));
         assert_eq!(read("transformer_engine_torch==2.1; extra == \"pytorch\""), None);
+    }
+
+    #[test]
+    fn what_is_required_on_another_machine_is_not_required_here() {
+        let counts = |marker: &str, machine: &str| {
+            let line = format!("nvidia-nccl-cu12==2.21.5; {marker}");
+            requirement("torch", "x", &line).unwrap().counts_on(machine)
+        };
+        let written = "platform_system == \"Linux\" and platform_machine == \"x86_64\"";
+        assert_eq!((counts(written, "x86_64"), counts(written, "aarch64")), (true, false));
+        assert!(
+            counts("platform_machine!='x86_64'", "aarch64")
+                && !counts("platform_machine != 'x86_64'", "x86_64")
+        );
+        assert!(counts("python_version >= \"3.8\"", "aarch64"));
     }
 
     #[test]

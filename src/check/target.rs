@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, RuleCode};
 use crate::catalog::{Catalog, Instance};
-use crate::oci::{Platform, Profile};
+use crate::oci::{Arch, Platform, Profile};
 use crate::plan::Expectation;
 
 /// What an image is checked for.
@@ -79,10 +79,14 @@ impl Target {
         Ok(self)
     }
 
-    /// Returns the instances to judge: those that were named, else the largest of each GPU.
+    /// Returns the instances to judge: those that were named, else the largest of each GPU. All that the catalogue knows are x86-64:
+    /// for another platform none is judged that nobody named.
     pub(super) fn judged(&self) -> Vec<&Instance> {
         if !self.instances.is_empty() {
             return self.instances.iter().collect();
+        }
+        if self.platform.arch != Arch::Amd64 {
+            return Vec::new();
         }
         let mut largest: Vec<&Instance> = Vec::new();
         for instance in self.catalog.instances.values() {
@@ -146,7 +150,6 @@ pub struct Silenced {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::oci::Arch;
 
     fn target() -> Target {
         Target::new(Platform { arch: Arch::Amd64 }, Arc::new(Catalog::embedded().unwrap()))
@@ -165,6 +168,8 @@ mod tests {
         gpus.sort_unstable();
         gpus.dedup();
         assert!(all == gpus.len() && gpus.contains(&"H100") && gpus.contains(&"A10G"), "{gpus:?}");
+        let arm64 = Target { platform: Platform { arch: Arch::Arm64 }, ..target };
+        assert!(arm64.judged().is_empty(), "no instance of the catalogue runs it");
     }
 
     #[test]

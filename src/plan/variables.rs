@@ -35,7 +35,9 @@ impl Composer<'_> {
         let wanted = components.iter().filter_map(|locked| facts_of(locked, self.catalog)?.headers.as_ref());
         let brought = wanted.filter(|headers| packages().any(|pinned| pinned.package() == headers.package));
         brought
-            .map(|headers| Ok((headers.variable.clone(), home.in_packages(headers.folder.as_str())?.as_str().parse()?)))
+            .map(|headers| {
+                Ok((headers.variable.clone(), home.in_packages(headers.folder.as_str())?.as_str().parse()?))
+            })
             .collect()
     }
 }

@@ -268,7 +268,8 @@ fn transformer_engine_is_told_of_the_cuda_headers_that_a_wheel_brings_and_only_o
     assert_eq!(headers(&without.unwrap()), None);
     let found = headers(&planned("pytorch-te"));
     assert_eq!(found.as_deref(), Some("/opt/venv/lib/python3.12/site-packages/nvidia/cu13/include"));
-    let own = recipe("pytorch-te", |text| format!("{text}\n[image.env]\nNVTE_CUDA_INCLUDE_DIR = \"/opt/cuda\"\n"));
+    let own =
+        recipe("pytorch-te", |text| format!("{text}\n[image.env]\nNVTE_CUDA_INCLUDE_DIR = \"/opt/cuda\"\n"));
     let own = plan(&own, &lock("pytorch-te")).unwrap();
     assert_eq!(headers(&own).as_deref(), Some("/opt/cuda"));
 }

@@ -4,27 +4,43 @@ use std::ops::Range;
 
 use object::ReadRef;
 
+use super::packed::{Packed, Packer, Thawed};
+
+/// What the kept ranges of one file may take of memory, packed. Honest tables of 60 MB take some eight.
+const STORED: usize = 32 << 20;
+/// What of it may be unpacked for readers: the symbols of the largest extensions of torch.
+const THAWED: usize = 32 << 20;
+
 /// The kept ranges of a file.
-#[derive(Debug, Default)]
 pub(super) struct Ranges {
     parts: Vec<Part>,
+    packer: Packer,
+    thawed: Thawed,
     /// How many bytes of the file have passed.
     passed: u64,
     /// How many bytes may be kept still.
     left: u64,
+    /// How many bytes of memory the kept ranges take; nothing more is kept above [`STORED`].
+    stored: usize,
 }
 
-#[derive(Debug)]
 struct Part {
     at: u64,
     end: u64,
-    bytes: Vec<u8>,
+    bytes: Packed,
 }
 
 impl Ranges {
     /// Returns a file of which at most `most` bytes are kept.
     pub(super) fn new(most: u64) -> Self {
-        Self { parts: Vec::new(), passed: 0, left: most }
+        Self {
+            parts: Vec::new(),
+            packer: Packer::default(),
+            thawed: Thawed::new(THAWED),
+            passed: 0,
+            left: most,
+            stored: 0,
+        }
     }
 
     /// Keeps `range`, of which nothing may have passed unless it joins what is being kept; says whether it will be there whole.
@@ -50,7 +66,7 @@ impl Ranges {
             return false;
         }
         self.left -= length;
-        self.parts.push(Part { at: range.start, end: range.end, bytes: Vec::new() });
+        self.parts.push(Part { at: range.start, end: range.end, bytes: Packed::default() });
         true
     }
 
@@ -60,8 +76,9 @@ impl Ranges {
         let to = from + chunk.len() as u64;
         for part in &mut self.parts {
             let (start, end) = (part.at.max(from), part.end.min(to));
-            if start < end {
-                part.bytes.extend_from_slice(&chunk[index(start - from)..index(end - from)]);
+            if start < end && self.stored <= STORED {
+                self.stored +=
+                    part.bytes.push(&chunk[index(start - from)..index(end - from)], &mut self.packer);
             }
         }
         self.passed = to;
@@ -72,11 +89,12 @@ impl Ranges {
         self.passed
     }
 
-    /// Returns the kept bytes from `at` to the end of their range.
-    fn from(&self, at: u64) -> Option<&[u8]> {
-        let holds = |part: &&Part| part.at <= at && at - part.at <= part.bytes.len() as u64;
-        let part = self.parts.iter().filter(holds).max_by_key(|part| part.at + part.bytes.len() as u64)?;
-        part.bytes.get(index(at - part.at)..)
+    /// Returns the kept range that holds the byte at `at` and goes on longest, and where in it that byte is.
+    fn part(&self, at: u64) -> Option<(&Packed, usize)> {
+        let kept = |part: &Part| part.at + part.bytes.len() as u64;
+        let holds = |part: &&Part| part.at <= at && at < kept(part);
+        let part = self.parts.iter().filter(holds).max_by_key(|part| kept(part))?;
+        Some((&part.bytes, index(at - part.at)))
     }
 }
 
@@ -94,14 +112,14 @@ impl<'a> ReadRef<'a> for &'a Ranges {
         if size == 0 {
             return Ok(&[]);
         }
-        self.from(offset).and_then(|bytes| bytes.get(..index(size))).ok_or(())
+        let (bytes, at) = self.part(offset).ok_or(())?;
+        bytes.read(at..at.saturating_add(index(size)), &self.thawed).ok_or(())
     }
 
     fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
-        let bytes = self.from(range.start).ok_or(())?;
-        let longest = bytes.len().min(index(range.end.saturating_sub(range.start)));
-        let end = bytes[..longest].iter().position(|byte| *byte == delimiter).ok_or(())?;
-        Ok(&bytes[..end])
+        let (bytes, at) = self.part(range.start).ok_or(())?;
+        let end = at.saturating_add(index(range.end.saturating_sub(range.start)));
+        bytes.until(at, end, delimiter, &self.thawed).ok_or(())
     }
 }
 

@@ -13,12 +13,10 @@ use super::ranges::Ranges;
 use super::symbols::Interest;
 use crate::check::fatbin::Scan;
 
-/// Kept of the beginning, where linkers put the tables of the loader. `libtorch_cpu` 2.9 has its names 24 MiB from the start.
-const HEAD: u64 = 16 << 20;
-/// The same for the few libraries whose symbols others are compared with.
-const HEAD_OF_PROVIDERS: u64 = 64 << 20;
-/// Kept of the last segment, where patchelf puts tables that grew.
-const LAST: u64 = 8 << 20;
+/// Kept of the beginning, where linkers put the tables of the loader: `libtorch_cpu` 2.9 has its names 24 MiB from the start.
+const HEAD: u64 = 64 << 20;
+/// Kept of the last segment, where patchelf puts tables that grew: the names in `libcusparseLt` 0.7.1 have 25 MiB, before the dynamic section.
+const LAST: u64 = 64 << 20;
 /// Kept before the table of sections, where linkers put the names of sections.
 const NAMES: u64 = 64 << 10;
 /// The largest table of sections that is kept: 65,536 of them.
@@ -53,8 +51,7 @@ impl Reader {
     pub(in crate::check) fn new(path: &str, head: &[u8]) -> Option<Self> {
         let note = format::note(head)?;
         let interest = Interest::of(path);
-        let most = if interest.is_provider() { HEAD_OF_PROVIDERS } else { HEAD };
-        let mut ranges = Ranges::new(most + LAST + 2 * SECTIONS);
+        let mut ranges = Ranges::new(HEAD + LAST + 2 * SECTIONS);
         ranges.keep(0..format::HEAD);
         let scan = Scan::default();
         Some(Self { note, interest, ranges, scan, dynamic_end: None, broken: None })
@@ -112,9 +109,8 @@ impl Reader {
         // glibc's default for a file that does not say (`DEFAULT_STACK_PERMS`).
         let unsaid = [EM_386.0, EM_X86_64.0].contains(&self.note.machine);
         self.note.executable_stack = segments.stack.map_or(unsaid, |flags| flags & PF_X.0 != 0);
-        let most = if self.interest.is_provider() { HEAD_OF_PROVIDERS } else { HEAD };
-        let first = if segments.first == 0 { most } else { segments.first };
-        self.ranges.keep(0..first.clamp(format::HEAD, most));
+        let first = if segments.first == 0 { HEAD } else { segments.first };
+        self.ranges.keep(0..first.clamp(format::HEAD, HEAD));
         if let Some((at, end)) = segments.last {
             self.ranges.keep(at..end.min(at.saturating_add(LAST)));
         }

@@ -21,6 +21,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let of_interest = |requirement: &&Requirement| {
         let name = requirement.name.as_str();
         package_name(&requirement.of) == "torch"
+            && requirement.counts_on(subject.platform.arch.machine())
             && (name.starts_with("nvidia-nccl") || name.starts_with("nvidia-cudnn"))
     };
     let unmet =
