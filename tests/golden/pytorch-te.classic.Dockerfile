@@ -255,5 +255,6 @@ RUN set -eu; \
         > /etc/ld.so.conf.d/000-smp-image.conf; \
     ldconfig; \
     rm -f /var/cache/ldconfig/aux-cache
-ENV PATH="/opt/venv/bin:/opt/amazon/openmpi/bin:/opt/amazon/efa/bin:$PATH"
+ENV PATH="/opt/venv/bin:/opt/amazon/openmpi/bin:/opt/amazon/efa/bin:$PATH" \
+    NVTE_CUDA_INCLUDE_DIR="/opt/venv/lib/python3.12/site-packages/nvidia/cu13/include"
 WORKDIR /workspace

@@ -816,5 +816,6 @@ RUN --mount=type=bind,from=files,source=/,target=/target \
 # The image.
 FROM files AS image
 COPY --link --from=loader /out /
-ENV PATH="/opt/venv/bin:/opt/amazon/openmpi/bin:/opt/amazon/efa/bin:$PATH"
+ENV PATH="/opt/venv/bin:/opt/amazon/openmpi/bin:/opt/amazon/efa/bin:$PATH" \
+    NVTE_CUDA_INCLUDE_DIR="/opt/venv/lib/python3.12/site-packages/nvidia/cu13/include"
 WORKDIR /workspace

@@ -153,5 +153,6 @@ RUN set -eu; \
     rm -f /var/cache/ldconfig/aux-cache
 ENV PATH="/opt/venv/bin:$PATH" \
     NVIDIA_DRIVER_CAPABILITIES="compute,utility" \
-    NVIDIA_VISIBLE_DEVICES="all"
+    NVIDIA_VISIBLE_DEVICES="all" \
+    NVTE_CUDA_INCLUDE_DIR="/opt/venv/lib/python3.13/site-packages/nvidia/cuda_runtime/include"
 WORKDIR /workspace
