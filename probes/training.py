@@ -40,8 +40,8 @@ def explained(torch, what, error):
     elif "undefined symbol" in str(error):
         cause = "it was compiled against another PyTorch"
     elif "cuda_runtime.h" in str(error):
-        cause = ("it compiles kernels as it runs and finds no headers of CUDA: set NVTE_CUDA_INCLUDE_DIR to them (of NVIDIA's wheels: "
-                 "site-packages/nvidia/cu13/include, cuda_runtime/include)")
+        cause = ("it compiles kernels as it runs and finds no headers of CUDA: add nvidia-cuda-runtime (CUDA 12: nvidia-cuda-runtime-cu12) to "
+                 "the recipe's packages, or set NVTE_CUDA_INCLUDE_DIR to the folder that holds them")
     elif "out of memory" in str(error):
         cause = "another process holds the GPU's memory"
     elif "CUBLAS_STATUS" in str(error):
