@@ -245,14 +245,20 @@ fn symptoms(case: &Case<'_>) -> Vec<SeenSymptom> {
     let mut symptoms: Vec<SeenSymptom> = case.state.symptoms.iter().filter_map(seen).collect();
     symptoms.sort_by_key(|symptom| {
         let first = symptom.lines.first();
-        (symptom.severity, is_echo(&symptom.code), first.map(|line| line.number))
+        (symptom.severity, distance(&symptom.code), first.map(|line| line.number))
     });
     symptoms
 }
 
-/// Returns whether a symptom only echoes another: it says that something failed, not what.
-fn is_echo(code: &str) -> bool {
-    matches!(code, "unhandled" | "peer-gone" | "cuda-failure" | "ofi-failed" | "aborted" | "watchdog")
+/// Returns how far a symptom is from a cause: one that only says that something failed, not what, is told after one that says it.
+fn distance(code: &str) -> u8 {
+    match code {
+        // No device is found also where another libfabric looks for it, or a limit is too low.
+        "efa-not-visible" => 1,
+        "unhandled" | "peer-gone" | "request-failed" | "cuda-failure" | "ofi-failed" | "aborted"
+        | "watchdog" => 2,
+        _ => 0,
+    }
 }
 
 fn ranks(case: &Case<'_>) -> Vec<Rank> {

@@ -53,6 +53,41 @@ fn a_job_over_efa_with_gpu_direct_passes() {
 }
 
 #[test]
+fn a_connection_that_was_tried_again_and_stood_in_the_end_fails_no_job() {
+    let refused = |attempt: u32| {
+        format!(
+            "b:1:2 [0] NCCL INFO socketPollConnect: connect to 10.0.0.1<4000> returned Connection refused, retrying ({attempt}/34) after sleep for 100 msec\n"
+        )
+    };
+    let late = refused(1) + &refused(2) + WELL;
+    let grade = grade_on(&["ml.p5.48xlarge"], &[&late]);
+    let codes: Vec<&str> = grade.symptoms.iter().map(|symptom| symptom.code.as_str()).collect();
+    assert_eq!((grade.verdict, codes), (Status::Passed, vec!["peer-retried"]));
+    // The other side refuses for 21 seconds: it is not slow, it is gone.
+    let gone = (1..=20).map(refused).collect::<String>() + WELL;
+    let grade = grade_on(&["ml.p5.48xlarge"], &[&gone]);
+    assert_eq!((grade.verdict, grade.symptoms[0].code.as_str()), (Status::Failed, "peer-unreachable"));
+    let given_up = "[2025-05-16 10:49:23] b:1:2 [0] misc/socket.cc:544 NCCL WARN socketPollConnect: connect returned Connection refused, exceeded error retry count (35)\n";
+    let grade = grade_on(&["ml.p5.48xlarge"], &[&(WELL.to_owned() + given_up)]);
+    assert_eq!((grade.verdict, grade.symptoms[0].code.as_str()), (Status::Failed, "peer-unreachable"));
+}
+
+#[test]
+fn of_several_failures_the_one_that_says_what_failed_is_told_first() {
+    let log = "a:1:1 [0] NCCL INFO NCCL version 2.21.5+cuda12.8
+libfabric:85:1747438790::core:core:fi_getinfo_():1392<warn> fi_getinfo: provider efa output empty list
+a:1:1 [0] nccl_net_ofi_domain_get_ep:969 NCCL WARN NET/OFI Creating new endpoint for domain 0x7f failed: Invalid argument
+";
+    let grade = grade_on(&["ml.p5.48xlarge"], &[log]);
+    let codes: Vec<&str> = grade.symptoms.iter().map(|symptom| symptom.code.as_str()).collect();
+    assert_eq!(codes, ["wrong-libfabric", "efa-not-visible"]);
+    assert!(aspect(&grade, "errors").remedy.starts_with("put /opt/amazon/efa/lib first"));
+    let plugin = aspect(&grade, "plugin");
+    assert_eq!(plugin.status, Status::Unknown);
+    assert!(plugin.said.starts_with("the log speaks of EFA"), "{}", plugin.said);
+}
+
+#[test]
 fn the_logs_of_two_pods_in_two_files_are_one_job() {
     let (a, b): (Vec<&str>, Vec<&str>) = WELL.lines().partition(|line| line.starts_with("a:"));
     let grade = grade_on(&["ml.p5.48xlarge"], &[&a.join("\n"), &b.join("\n")]);

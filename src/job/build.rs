@@ -90,7 +90,7 @@ fn elastic(order: &Order<'_>) -> Option<ElasticPolicy> {
 /// the command and the launcher waits: nothing is asked of ssh and mpirun in the image.
 pub(super) fn mpi(order: &Order<'_>) -> Manifest {
     let alone = order.rendezvous == Rendezvous::Master;
-    let launched = if alone {
+    let started = if alone {
         // While a launcher runs the operator leaves the workers alone, also those that have ended.
         vec!["sleep".to_owned(), order.deadline.map_or_else(|| "infinity".to_owned(), |end| end.to_string())]
     } else {
@@ -103,7 +103,7 @@ pub(super) fn mpi(order: &Order<'_>) -> Manifest {
             containers: vec![Container {
                 name: "launcher",
                 image: order.image.whole(),
-                command: launched,
+                command: started,
                 ..container("launcher")
             }],
             ..PodSpec::default()

@@ -66,12 +66,12 @@ fn a_pod_gets_no_more_of_its_node_than_its_probes_need() {
 fn a_test_ends_by_itself_in_every_kind_of_job_and_a_training_job_does_not() {
     let catalog = Catalog::embedded().unwrap();
     for (kind, nodes) in [(Kind::Plain, 1), (Kind::PyTorch, 2), (Kind::Mpi, 2)] {
-        let text = |deadline| {
+        let yaml = |deadline| {
             let wanted = order(&catalog, "ml.p5.48xlarge", nodes, kind);
             let order = Order { deadline, rendezvous: Rendezvous::Master, ..wanted };
             job(&order).unwrap().yaml().unwrap()
         };
-        let (test, training) = (text(Some(1300)), text(None));
+        let (test, training) = (yaml(Some(1300)), yaml(None));
         let pods = if kind == Kind::Plain { 1 } else { 2 };
         // The job's own, and each pod's: an operator that leaves pods alone leaves them to their nodes.
         assert_eq!(test.matches("activeDeadlineSeconds: 1300").count(), pods + 1, "{test}");

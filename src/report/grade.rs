@@ -4,7 +4,7 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 use serde::Serialize;
 
 use super::ReportError;
-use super::plain::{line, short};
+use super::plain::{line, short, wrapped};
 use super::text::{Colour, Style, paragraph};
 use crate::catalog::SymptomSeverity;
 use crate::grade::{Aspect, Grade, Line, Status};
@@ -50,13 +50,13 @@ pub fn text(grade: &Grade, style: Style) -> String {
 pub(super) fn section(grade: &Grade, style: Style, said: &str) -> String {
     let mut lines = heading(grade);
     lines.push(String::new());
-    let mut told = "";
+    let mut last = "";
     for aspect in &grade.aspects {
         lines.extend(aspect_lines(aspect, grade, style));
         // What helps against the one helps against the next: it is said once.
-        if !aspect.remedy.is_empty() && aspect.remedy != told {
-            lines.push(format!("           hint: {}", aspect.remedy));
-            told = &aspect.remedy;
+        if !aspect.remedy.is_empty() && aspect.remedy != last {
+            lines.extend(told("           hint: ", &aspect.remedy, style));
+            last = &aspect.remedy;
         }
     }
     if !grade.symptoms.is_empty() {
@@ -68,16 +68,29 @@ pub(super) fn section(grade: &Grade, style: Style, said: &str) -> String {
             SymptomSeverity::Warning => ("warning", Colour::Yellow),
             SymptomSeverity::Info | SymptomSeverity::Benign => ("info", Colour::Blue),
         };
-        let word = style.paint(&format!("{word:<8}"), colour);
         let times = if symptom.count == 1 { String::new() } else { format!(" ({} times)", symptom.count) };
-        lines.push(format!("  {word} {}: {}{times}", symptom.code, symptom.cause));
+        let lead = format!("  {word:<8} ");
+        let mut cause = told(&lead, &format!("{}: {}{times}", symptom.code, symptom.cause), style);
+        // Painted at last: colours have no width.
+        if let Some(first) = cause.first_mut() {
+            *first = first.replacen(word, &style.paint(word, colour), 1);
+        }
+        lines.extend(cause);
         lines.extend(symptom.lines.iter().take(1).map(|seen| quoted(seen, grade, None)));
-        lines.push(format!("           hint: {}", symptom.remedy));
-        lines.push(format!("           known from: {}", symptom.fact.source));
+        lines.extend(told("           hint: ", &symptom.remedy, style));
+        lines.extend(told("           known from: ", &symptom.fact.source, style));
     }
     lines.extend(ranks(grade, style));
     lines.extend([String::new(), format!("{said}   {}", word(grade.verdict, 0, style))]);
     paragraph(&lines)
+}
+
+/// Returns what `lead` introduces, broken between words to the width of the terminal, all of it behind the lead.
+fn told(lead: &str, text: &str, style: Style) -> Vec<String> {
+    let indent = " ".repeat(lead.len());
+    let pieces = wrapped(&line(text), style.width.saturating_sub(lead.len()).max(40));
+    let leads = std::iter::once(lead).chain(std::iter::repeat(indent.as_str()));
+    leads.zip(pieces).map(|(lead, piece)| format!("{lead}{piece}")).collect()
 }
 
 fn heading(grade: &Grade) -> Vec<String> {

@@ -60,7 +60,12 @@ pub(super) fn plugin(case: &Case<'_>) -> Aspect {
     }
     if case.state.providers.is_empty() && case.state.networks.is_empty() {
         let remedy = "run with NCCL_DEBUG=INFO, and keep the log from its beginning";
-        return aspect(name, Status::Unknown, "the log says nothing of network plugins", remedy, Vec::new());
+        let said = if case.state.speaks_of_efa {
+            "the log speaks of EFA or libfabric, and does not say which plugin was loaded"
+        } else {
+            "the log says nothing of network plugins"
+        };
+        return aspect(name, Status::Unknown, said, remedy, Vec::new());
     }
     let said = "loaded or not needed: the log names the network that was chosen";
     aspect(name, Status::Passed, said, "", Vec::new())
