@@ -16,7 +16,7 @@ mod tables;
 mod walk;
 
 pub use apt::{Apt, AptArchive};
-pub use builds::{Compile, Minutes};
+pub use builds::{Compile, Emulation, Minutes};
 pub use drift::{Drift, IndexToday, TorchWheel};
 pub use error::CatalogError;
 pub use facts::{

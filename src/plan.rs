@@ -30,7 +30,7 @@ use crate::oci::{Dialect, Digest, Platform};
 use crate::recipe::{Component, Name, Recipe, Version};
 
 pub use error::PlanError;
-pub use estimate::{Compilation, Outline, PlannedComponent, Volume};
+pub use estimate::{Compilation, Emulated, Outline, PlannedComponent, Volume};
 pub use image::ImageRef;
 pub use options::{BadMirror, KeptWheel, Mirror, Options};
 pub use pinned::{AptRequest, CondaRecord, PinnedPackage};
@@ -67,6 +67,9 @@ pub struct Plan {
     pub native_steps: usize,
     /// How many steps run programs of the target that the builder must emulate.
     pub emulated_steps: usize,
+    /// What the emulated steps cost, and by whose report; empty where none is emulated.
+    #[serde(default)]
+    pub emulation: Vec<Emulated>,
     /// How many compilations are left out because their wheels were kept.
     pub cached_steps: usize,
     /// The stages in the order of the Dockerfile; the last is the image.
@@ -104,10 +107,12 @@ impl Plan {
             || stages.iter().filter(|stage| stage.is_in(Dialect::Buildkit)).flat_map(|stage| &stage.steps);
         let of_target = steps().filter(|step| step.runs == Runs::Target).count();
         let emulated_steps = if builder == target.platform { 0 } else { of_target };
+        let emulating = stages.iter().filter(|stage| emulated_steps > 0 && stage.is_in(Dialect::Buildkit));
         Ok(Self {
             builder,
             native_steps: steps().count() - emulated_steps,
             emulated_steps,
+            emulation: estimate::emulated(emulating, catalog),
             cached_steps: stages.iter().filter(|stage| matches!(stage.work, Work::Taken { .. })).count(),
             version: VERSION,
             recipe: recipe.name.get_ref().clone(),

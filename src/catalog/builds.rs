@@ -34,6 +34,32 @@ pub struct Minutes {
     pub basis: Vec<String>,
 }
 
+/// How much longer compiling takes under an emulator than on the machine that it emulates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Emulation {
+    /// The emulator and its version.
+    pub emulator: String,
+    /// So many times as long.
+    pub times: u64,
+    /// Where this comes from.
+    pub fact: Fact,
+}
+
+impl Row for Emulation {
+    fn subject(&self) -> String {
+        self.emulator.clone()
+    }
+
+    fn fact(&self) -> &Fact {
+        &self.fact
+    }
+
+    fn about(&self) -> Vec<Component> {
+        Vec::new()
+    }
+}
+
 impl Row for Compile {
     fn subject(&self) -> String {
         match (self.jobs, self.minutes.is_empty()) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::apt::Apt;
-use super::builds::Compile;
+use super::builds::{Compile, Emulation};
 use super::facts::{
     Archive, BaseImage, BusBandwidth, Constraint, CudaDriver, EfaFlag, EfaRelease, Gpu, GpuCode,
     InstalledPath, Instance, InstanceNeeds, KnownIssue, NcclAbi, NodeImage, OsSupport, Packages, PluginAbi,
@@ -172,4 +172,6 @@ tables! {
     apt: Vec<Apt>, Apt, "apt", "archives of distributions";
     /// What compiling costs.
     compile: Vec<Compile>, Compile, "compile", "what compiling costs, as others report it";
+    /// How much longer compiling takes under an emulator.
+    emulation: Vec<Emulation>, Emulation, "emulation", "how much longer compiling takes under an emulator";
 }

@@ -64,7 +64,7 @@ pub(super) async fn build(
     let studio = arguments.engine.studio || info.studio;
     let builder = builder(arguments.dialect, studio, &info)?;
     if prepared.plan.is_foreign() && builder.dialect == Dialect::Buildkit {
-        foreign::check(&prepared.plan, builder, engine, &info, world).await?;
+        Box::pin(foreign::check(&prepared.plan, builder, engine, &info, world)).await?;
     }
     let secrets = secrets(bundle, builder.dialect, arguments)?;
     let dockerfile = prepared.dockerfile(builder)?;

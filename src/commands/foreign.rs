@@ -30,9 +30,10 @@ pub(super) async fn check(
     }
     if info.platforms.contains(&target) && emulates(engine, target, world).await {
         world.say(&format!(
-            "warning: {} steps run under an emulator, each many times as long as on {target}:{}",
+            "warning: {} steps run under an emulator:{}\n{}",
             plan.emulated_steps,
-            listed(plan)
+            listed(plan),
+            costs(plan)
         ));
         return Ok(());
     }
@@ -48,7 +49,10 @@ pub(super) async fn check(
     }
     Err(failure
         .hint(format!("build on a machine that is {target}: --host ssh://HOST or --context NAME"))
-        .hint("an emulator can be installed (docker run --privileged --rm tonistiigi/binfmt --install all); compiling under it takes many times as long"))
+        .hint(format!(
+            "an emulator can be installed: docker run --privileged --rm tonistiigi/binfmt --install all; {}",
+            costs(plan)
+        )))
 }
 
 /// Returns whether programs of `target`, which the builder says that it runs, can be started there. Where that cannot be tried, its word
@@ -61,6 +65,11 @@ async fn emulates(engine: &DockerEngine, target: Platform, world: &World) -> boo
             true
         }
     }
+}
+
+/// Returns what emulation costs, in words.
+fn costs(plan: &Plan) -> String {
+    plan.emulation.iter().map(crate::plan::Emulated::told).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the emulated steps, one a line, those that take longest first.

@@ -100,7 +100,11 @@ fn told(plan: &Plan) -> String {
             let _infallible = writeln!(text, "  {runs:<8}  {}", step.does);
         }
     }
-    let _infallible = writeln!(text, "\n{}\n", counted(plan));
+    let _infallible = writeln!(text, "\n{}", counted(plan));
+    for emulated in &plan.emulation {
+        let _infallible = writeln!(text, "{}", emulated.told());
+    }
+    text.push('\n');
     components(&mut text, &plan.components);
     volumes(&mut text, &plan.downloads);
     compilations(&mut text, &plan.compile);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Options;
+use super::{Options, Runs, Stage};
 use crate::catalog::Catalog;
 use crate::lock::{Lock, LockedComponent, LockedImage, Origin, Pin};
 use crate::recipe::{Component, Version};
@@ -54,6 +54,55 @@ pub struct Compilation {
     pub minutes_to: Option<u64>,
     /// The reports that the minutes come from; none where the time is unknown.
     pub minutes_basis: Vec<String>,
+}
+
+/// What it costs that a builder which is another machine must emulate steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Emulated {
+    /// What the steps do: `compile`, or `other`, of which nobody reports what it costs.
+    pub what: String,
+    /// How many they are.
+    pub steps: usize,
+    /// How many times as long they take as on a machine that is one; absent where nobody reports it.
+    pub times: Option<u64>,
+    /// Where that figure comes from.
+    pub basis: Option<String>,
+}
+
+impl Emulated {
+    /// Returns it in words.
+    pub fn told(&self) -> String {
+        let (steps, take) = if self.steps == 1 { ("step", "takes") } else { ("steps", "take") };
+        let what = if self.what == COMPILE { "emulated that compile" } else { "emulated besides" };
+        let cost = match (self.times, &self.basis) {
+            (Some(times), Some(basis)) => format!("about {times} times as long as natively, by {basis}"),
+            _ => "many times as long as natively; how many is unknown: nobody reports it".to_owned(),
+        };
+        format!("{} {steps} {what}: {take} {cost}", self.steps)
+    }
+}
+
+/// What compiling steps are called.
+const COMPILE: &str = "compile";
+
+/// Returns what the emulated steps of `stages` cost: those that compile, and the others.
+pub(super) fn emulated<'a>(stages: impl Iterator<Item = &'a Stage>, catalog: &Catalog) -> Vec<Emulated> {
+    let mut counted = [0, 0];
+    for stage in stages {
+        for step in stage.steps.iter().filter(|step| step.runs == Runs::Target) {
+            counted[usize::from(!step.does.starts_with(COMPILE))] += 1;
+        }
+    }
+    // The slowest emulator that was measured: what a builder has is not known here.
+    let slowest = catalog.emulation.iter().max_by_key(|emulation| emulation.times);
+    let compile = Emulated {
+        what: COMPILE.to_owned(),
+        steps: counted[0],
+        times: slowest.map(|emulation| emulation.times),
+        basis: slowest.map(|emulation| format!("{} under {}", emulation.fact.source, emulation.emulator)),
+    };
+    let other = Emulated { what: "other".to_owned(), steps: counted[1], times: None, basis: None };
+    [compile, other].into_iter().filter(|emulated| emulated.steps > 0).collect()
 }
 
 /// Returns every component of `lock` as it was resolved.

@@ -9,34 +9,35 @@ static MACHINE: Mutex<()> = Mutex::new(());
 /// Whether this machine starts programs of arm64, for as long as this lives; afterwards it does not.
 pub(crate) struct Emulation {
     _alone: MutexGuard<'static, ()>,
+    on: bool,
 }
 
 impl Emulation {
     /// Takes the emulator away.
     pub(crate) fn none() -> Self {
-        Self::alone("off")
-    }
-
-    fn alone(state: &str) -> Self {
         let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        emulate(state);
-        Self { _alone: alone }
+        emulate("off");
+        Self { _alone: alone, on: false }
     }
 
     /// Gives the emulator back.
     pub(crate) fn switch_on(&mut self) {
         emulate("on");
+        self.on = true;
     }
 
     /// Takes it away again.
     pub(crate) fn switch_off(&mut self) {
         emulate("off");
+        self.on = false;
     }
 }
 
 impl Drop for Emulation {
     fn drop(&mut self) {
-        emulate("off");
+        if self.on {
+            emulate("off");
+        }
     }
 }
 

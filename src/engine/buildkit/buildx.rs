@@ -19,13 +19,13 @@ use tokio::process::Command;
 use super::failure;
 use super::progress::{Progress, TAIL};
 use super::rawjson::{Reader, Said};
-use super::trial;
 use crate::engine::endpoint::{Endpoint, Environment};
 use crate::engine::http::within;
 use crate::engine::{BuildRequest, Built, EngineError, Events};
 use crate::oci::{Digest, Platform};
 
 mod arguments;
+mod trial;
 
 const BUILDING: &str = "building";
 
@@ -147,32 +147,6 @@ impl Buildx {
             what: "use a named builder".into(),
             reason: format!("{} cannot be started: {error}", self.program.display()),
         }
-    }
-
-    /// Starts a program of `platform` where `builder` builds; whether that went well.
-    pub(in crate::engine) async fn runs(
-        &self,
-        builder: &BuildxBuilder,
-        platform: Platform,
-    ) -> Result<bool, EngineError> {
-        let folder = tempfile::Builder::new().prefix("smp-image-").tempdir().map_err(EngineError::Sink)?;
-        let arguments = arguments::of_trial(&builder.name, folder.path(), platform)?;
-        let mut command = self.command();
-        let output = command.args(arguments).env("TMPDIR", folder.path()).output();
-        let output = within(trial::LIMIT, trial::TRYING, async {
-            output.await.map_err(|error| self.unstarted(&error))
-        });
-        let output = output.await?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() || trial::says_no(&said) {
-            return Ok(output.status.success());
-        }
-        let reason = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it gave no reason");
-        Err(EngineError::BuilderLost {
-            builder: format!("`{}`", builder.name),
-            doing: trial::TRYING.into(),
-            reason: reason.trim_start_matches("ERROR: ").to_owned(),
-        })
     }
 
     /// Builds one image in `builder` and loads it into the engine. The digest in the result is the builder's.

@@ -88,9 +88,9 @@ async fn builders_beside_the_engine_are_tried_where_they_are() {
         let engine = Which::Graph.connect().with_builder(builder);
         for (on, emulated) in [(false, false), (true, true), (false, false)] {
             if on {
-                machine.switch_on()
+                machine.switch_on();
             } else {
-                machine.switch_off()
+                machine.switch_off();
             }
             assert_eq!(engine.runs(ARM64).await.unwrap(), emulated, "{name}");
             assert!(engine.runs(AMD64).await.unwrap(), "{name}");

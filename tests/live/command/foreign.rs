@@ -1,85 +1,13 @@
 //! Images for another architecture than the builder's, built while nothing on this machine can start their programs.
 
-use std::collections::BTreeMap;
-use std::process::Command;
-
-use smp_image::oci::Digest;
-
 use super::{leads_out, lock_for, mirror};
 use crate::emulation::Emulation;
 use crate::program::{Ended, Place};
 use crate::workbench::{Which, docker, unique, variable};
 
+mod same;
+
 const FOREIGN: &str = include_str!("../recipes/foreign.toml");
-
-/// What is made for each machine, or anew for each image.
-const OWN: [&str; 17] = [
-    "etc/ld.so.cache",
-    "etc/machine-id",
-    "usr/bin/bashbug",
-    "usr/bin/ldd",
-    "_sysconfigdata_",
-    "gconv-modules.cache",
-    "Config_heavy.pl",
-    "dist-info/RECORD",
-    "var/lib/dpkg/triggers/File",
-    "var/log/apt",
-    "usr/bin/ld.so",
-    "var/lib/dpkg/status",
-    "var/lib/dpkg/available",
-    "var/cache/debconf",
-    "var/lib/apt/extended_states",
-    "etc/shadow",
-    "var/lib/dpkg/lock",
-];
-
-/// Returns the files of an image that both architectures must have, with owner, mode, link, and checksum where they are no machine
-/// code.
-fn files(image: &str, arch: &str) -> BTreeMap<String, String> {
-    let platform = format!("linux/{arch}");
-    let container = docker(Which::Containerd, &["create", "--platform", &platform, image, "true"]);
-    let mut export = Command::new(variable("SMP_WB_DOCKER"))
-        .env("DOCKER_CONFIG", variable("SMP_WB_DOCKER_CONFIG"))
-        .env("DOCKER_HOST", Which::Containerd.address())
-        .args(["export", &container])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut archive = tar::Archive::new(export.stdout.take().unwrap());
-    let mut files = BTreeMap::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().display().to_string();
-        let link = entry.link_name().unwrap().map(|link| link.display().to_string()).unwrap_or_default();
-        let header = entry.header().clone();
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        // Bytecode holds sets in the order of the run that compiled it.
-        let code = path.contains("/__pycache__/") || bytes.starts_with(b"\x7fELF");
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let sum = if code || path.starts_with("usr/share/doc/") || path.starts_with("var/lib/dpkg/info/") {
-            "of its own".to_owned()
-        } else {
-            Digest::of(neutral(&text)).to_string()
-        };
-        let (mode, user, group) = (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap());
-        let said = format!("{mode:o} {user}:{group} {} {sum}", neutral(&link));
-        files.insert(neutral(&path), said);
-    }
-    assert!(export.wait().unwrap().success());
-    docker(Which::Containerd, &["rm", &container]);
-    files
-}
-
-/// Returns `text` with the words for one architecture as those for another.
-fn neutral(text: &str) -> String {
-    let words = [
-        ("aarch64", "x86_64"),
-        ("arm64", "amd64"),
-        ("manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux"),
-    ];
-    words.iter().fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
-}
 
 #[test]
 fn an_image_for_arm64_is_built_where_nothing_can_start_its_programs_and_runs_where_something_can() {
@@ -110,11 +38,11 @@ fn an_image_for_arm64_is_built_where_nothing_can_start_its_programs_and_runs_whe
             "--locked",
         ];
         let _told = run(&words).fine();
-        images.push(files(&name, arch));
+        images.push(same::files(&name, arch));
     }
     let told = run(&["plan", "foreign.toml", "--arch", "arm64", "--on", "amd64"]).fine();
     assert!(told.contains("none emulated: nothing of linux/arm64 is started"), "{told}");
-    same(&images[0], &images[1]);
+    same::same(&images[0], &images[1]);
 
     machine.switch_on();
     let arm = format!("{tag}:arm64");
@@ -129,27 +57,6 @@ fn an_image_for_arm64_is_built_where_nothing_can_start_its_programs_and_runs_whe
     }
 }
 
-/// Asserts that two images hold the same files but for machine code and what is named after the machine.
-fn same(amd64: &BTreeMap<String, String>, arm64: &BTreeMap<String, String>) {
-    let of_machine = |path: &&String| {
-        ["dev/", "run/", "var/cache/apt/", "var/lib/apt/lists"].iter().any(|folder| path.starts_with(folder))
-            || OWN.iter().any(|own| path.contains(own))
-            || ["ld-linux", "lib64", "libpsm2", "libnuma", "padlock", "-old", "arch-native", "dpkg/arch"]
-                .iter()
-                .any(|word| path.contains(word))
-            || ["usr/bin/i386", "usr/bin/x86_64", "etc/hostname"].contains(&path.as_str())
-    };
-    let mut faults = Vec::new();
-    let paths: std::collections::BTreeSet<&String> = amd64.keys().chain(arm64.keys()).collect();
-    for path in paths.into_iter().filter(|path| !of_machine(path)) {
-        if amd64.get(path) != arm64.get(path) {
-            faults.push(format!("{path}: {:?} and {:?}", amd64.get(path), arm64.get(path)));
-        }
-    }
-    assert!(faults.is_empty(), "{} files differ:\n{}", faults.len(), faults.join("\n"));
-    assert!(amd64.len() > 4000, "{} files", amd64.len());
-}
-
 #[test]
 fn a_foreign_build_that_an_old_engine_cannot_do_is_refused_before_it_starts() {
     let place = Place::new();
@@ -162,4 +69,55 @@ fn a_foreign_build_that_an_old_engine_cannot_do_is_refused_before_it_starts() {
     let _told = build(Which::Old, &[]).failed(9, &["its BuildKit is too old", "Docker Engine 23.0"]);
     let _told = build(Which::Graph, &["--dialect", "classic"])
         .failed(9, &["the classic builder cannot run stages on its own platform", "take BuildKit"]);
+}
+
+/// Where AWS keeps the images of SMP, which nobody without an account can pull.
+const SMP_REGISTRY: &str = "658645717510.dkr.ecr.us-west-2.amazonaws.com";
+
+#[test]
+fn the_packages_of_smp_2_8_are_laid_over_a_base_of_which_nothing_is_started() {
+    let _machine = Emulation::none();
+    let place = Place::new();
+    let registry = variable("SMP_WB_REGISTRY");
+    // In the place of AWS's image: one of the same name with a Python of its own; what it holds besides the overlay does not touch.
+    let base = format!("{registry}/smdistributed-modelparallel:2.5.1-gpu-py311-cu124");
+    place.write(
+        "base/Dockerfile",
+        "FROM debian:trixie-slim\nRUN apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 >/dev/null\n",
+    );
+    let context = place.path("base").display().to_string();
+    docker(Which::Containerd, &["buildx", "build", "--quiet", "--network", "host", "--tag", &base, &context]);
+    docker(Which::Containerd, &["push", "--quiet", &base]);
+    docker(Which::Containerd, &["image", "rm", "--force", &base]);
+
+    let (hub, smp) = (mirror(), format!("{SMP_REGISTRY}={registry}"));
+    // On a builder of another architecture, where nothing of the base can be started; the Dockerfile then runs nothing of it here either.
+    let run = |verb: &str, more: &[&str]| {
+        let words = [&[verb, "smp-2.8", "--on", "arm64", "--mirror", &hub, "--mirror", &smp], more].concat();
+        Ended::of(&mut place.program(&words)).fine()
+    };
+    let plan: serde_json::Value = serde_json::from_str(&run("plan", &["--format", "json"])).unwrap();
+    assert_eq!(plan["emulated_steps"], 0, "{plan}");
+    let dockerfile = run("render", &[]);
+    let after_base = dockerfile.rsplit_once("AS image\n").unwrap().1;
+    assert!(dockerfile.contains(&base) && !after_base.contains("RUN"), "{after_base}");
+    place.write("Dockerfile", &dockerfile);
+    place.write("scripts/train.py", "import etcd\n");
+    let tag = unique("smp-image-test/overlay");
+    let bundle =
+        std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
+    let secret = format!("id=ca-bundle,src={bundle}");
+    let context = place.path("").display().to_string();
+    docker(
+        Which::Containerd,
+        &["buildx", "build", "--quiet", "--network", "host", "--secret", &secret, "--tag", &tag, &context],
+    );
+    let script = "import etcd, dns, urllib3; [print(module.__file__) for module in (etcd, dns, urllib3)]; \
+                  import runpy; runpy.run_path('train.py'); import importlib.metadata as m; print(m.version('python-etcd'))";
+    let said =
+        docker(Which::Containerd, &["run", "--rm", "--network", "none", &tag, "python3", "-c", script]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[..3].iter().all(|path| path.starts_with("/opt/smp-image/python/")), "{said}");
+    assert_eq!(lines[3..], ["0.4.5"], "{said}");
+    docker(Which::Containerd, &["image", "rm", "--force", &tag]);
 }

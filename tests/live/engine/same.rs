@@ -43,8 +43,11 @@ enum Difference {
     AllStages,
 }
 
+/// Which ways are meant.
+type Those = fn(Way) -> bool;
+
 /// Which way differs in what. A way that is not named does as the first of the list: everything.
-const DIFFERENCES: &[(fn(Way) -> bool, Difference, &str)] = &[
+const DIFFERENCES: &[(Those, Difference, &str)] = &[
     (is_classic, Difference::NoSecrets, "the classic builder knows no `RUN --mount`"),
     (is_classic, Difference::WholeContext, "the classic builder takes its context as one archive"),
     (is_classic, Difference::NoCacheExport, "the classic builder knows only its own cache"),

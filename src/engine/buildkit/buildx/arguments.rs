@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{BuildxBuilder, Metadata, trial};
+use super::{BuildxBuilder, Metadata};
 use crate::engine::endpoint::{Endpoint, Environment, Tls};
 use crate::engine::{BuildRequest, Context, EngineError, Secret};
-use crate::oci::{Digest, Platform};
+use crate::oci::Digest;
 
 /// How large a secret may be that goes through the environment; Linux takes 128 KiB for one variable.
 const IN_ENVIRONMENT: usize = 64 * 1024;
@@ -104,19 +104,6 @@ fn secret_of(
     let mut file = std::fs::File::create_new(&path)?;
     file.write_all(secret.expose())?;
     Ok((format!("id={id},src={}", path.display()), None))
-}
-
-/// Writes the smallest program of `platform` into `folder`, and returns the arguments that start it in `builder` and keep nothing.
-pub(super) fn of_trial(builder: &str, folder: &Path, platform: Platform) -> Result<Vec<String>, EngineError> {
-    let name = trial::PROGRAM;
-    std::fs::write(folder.join(name), trial::program(platform.arch)).map_err(EngineError::Sink)?;
-    let dockerfile = format!("FROM scratch\nCOPY --chmod=755 {name} /\nRUN [\"/{name}\"]\n");
-    std::fs::write(folder.join("Dockerfile"), dockerfile).map_err(EngineError::Sink)?;
-    let fixed =
-        ["build", "--progress", "plain", "--no-cache", "--network", "none", "--output", "type=cacheonly"];
-    let said = ["--builder", builder, "--platform", &platform.to_string(), &folder.display().to_string()]
-        .map(str::to_owned);
-    Ok(fixed.into_iter().map(str::to_owned).chain(said).collect())
 }
 
 /// Returns the arguments of a build in `builder` that ends in the engine.
