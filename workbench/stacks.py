@@ -109,7 +109,8 @@ def main():
             print(f"  {finding['severity']}: {finding['rule']}: {finding['subject']}: {finding['evidence']}")
         alarms += sum(finding["severity"] in ("error", "unknown") for finding in findings)
         print(flush=True)
-    print(f"{alarms} false alarms in {len(asked.stacks or STACKS)} stacks")
+    count = len(asked.stacks or STACKS)
+    print(f"{alarms} false alarms in {count} stack{'s' * (count != 1)}")
     return 1 if alarms else 0
 
 

@@ -15,5 +15,6 @@ mod oracle;
 mod program;
 mod proxy;
 mod smoke;
+mod stacks;
 mod registry;
 mod workbench;
