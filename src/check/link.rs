@@ -41,8 +41,8 @@ const MOST: usize = 4096;
 enum Judged {
     /// Everything: a training does not start without it.
     Everything,
-    /// Torch and the compiler's runtime: of its other extensions some are rightly left without what they ask for, as torchaudio has
-    /// one for each version of `FFmpeg`.
+    /// Torch, and the compiler's runtime with less weight: of its other extensions some are rightly left without what they ask for, as
+    /// torchaudio has one for each version of `FFmpeg`, and nobody may import them.
     Torch,
     /// The compiler's runtime, of any module of Python.
     Runtime,
@@ -176,8 +176,8 @@ impl Walk<'_, '_> {
     fn miss(&mut self, name: &str, path: &str) {
         let missing = match self.judged {
             Judged::Everything => &mut self.closure.missing,
-            Judged::Torch if is_torch(name) || is_runtime(name) => &mut self.closure.missing,
-            Judged::Runtime if is_runtime(name) => &mut self.closure.lacking,
+            Judged::Torch if is_torch(name) => &mut self.closure.missing,
+            Judged::Torch | Judged::Runtime if is_runtime(name) => &mut self.closure.lacking,
             Judged::Torch | Judged::Runtime => return,
         };
         missing.entry(name.to_owned()).or_default().insert(path.to_owned());
