@@ -65,7 +65,8 @@ impl Requirement {
             (None, Some(rest)) => (false, rest),
             (None, None) => return true,
         };
-        let value = rest.trim_start().strip_prefix(['"', '\'']).and_then(|rest| rest.split(['"', '\'']).next());
+        let value =
+            rest.trim_start().strip_prefix(['"', '\'']).and_then(|rest| rest.split(['"', '\'']).next());
         value.is_none_or(|value| (value == machine) == equal)
     }
 }
@@ -305,7 +306,10 @@ mod tests {
         };
         let written = "platform_system == \"Linux\" and platform_machine == \"x86_64\"";
         assert_eq!((counts(written, "x86_64"), counts(written, "aarch64")), (true, false));
-        assert!(counts("platform_machine!='x86_64'", "aarch64") && !counts("platform_machine != 'x86_64'", "x86_64"));
+        assert!(
+            counts("platform_machine!='x86_64'", "aarch64")
+                && !counts("platform_machine != 'x86_64'", "x86_64")
+        );
         assert!(counts("python_version >= \"3.8\"", "aarch64"));
     }
 

@@ -120,7 +120,8 @@ fn components(inspection: &Inspection, style: Style) -> Option<String> {
         return Some(table(&rows, style.width));
     }
     // Without a lock a column of `as it comes` tells nothing.
-    let rows: Vec<[String; 3]> = rows.into_iter().map(|[name, _, found, place]| [name, found, place]).collect();
+    let rows: Vec<[String; 3]> =
+        rows.into_iter().map(|[name, _, found, place]| [name, found, place]).collect();
     Some(table(&rows, style.width))
 }
 
@@ -201,7 +202,8 @@ fn findings(inspection: &Inspection, style: Style) -> String {
 fn hanging(text: &str, mark: &str, style: Style) -> Vec<String> {
     let indent = 11 + mark.len();
     let lines = wrapped(&line(text), style.width.saturating_sub(indent).max(40));
-    let marked = |(at, line)| if at == 0 { format!("{:11}{mark}{line}", "") } else { format!("{:indent$}{line}", "") };
+    let marked =
+        |(at, line)| if at == 0 { format!("{:11}{mark}{line}", "") } else { format!("{:indent$}{line}", "") };
     lines.into_iter().enumerate().map(marked).collect()
 }
 

@@ -104,7 +104,8 @@ async fn an_image_that_is_not_there_is_not_found() {
 async fn debian_s_libfabric_has_the_efa_provider_and_without_libefa_it_is_said_not_to_load() {
     let which = Which::Containerd;
     let engine = which.connect();
-    let install = format!("FROM {BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends libfabric1\n");
+    let install =
+        format!("FROM {BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends libfabric1\n");
     let mut seen = Vec::new();
     for more in ["", "RUN rm /usr/lib/x86_64-linux-gnu/libefa.so.*\n"] {
         let tag = unique("smp-check-fabric");

@@ -19,5 +19,8 @@ fn a_small_stack_of_unmodified_wheels_has_no_error_and_nothing_unknown() {
     assert!(told.contains("0 false alarms in 1 stack"), "{told}");
     // It was read: torch's libraries and what they load. torchaudio's wheel for Arm forgot its libgomp, which the base has not either.
     let warned: Vec<&str> = told.lines().filter(|line| line.trim_start().starts_with("warning")).collect();
-    assert!(warned.len() == 1 && warned[0].contains("libgomp.so.1") && warned[0].contains("libtorchaudio.so"), "{told}");
+    assert!(
+        warned.len() == 1 && warned[0].contains("libgomp.so.1") && warned[0].contains("libtorchaudio.so"),
+        "{told}"
+    );
 }

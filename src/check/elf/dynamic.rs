@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use object::Endianness;
 use object::elf::{
-    DT_GNU_HASH, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_VERDEF, DT_VERNEED,
-    DT_VERSYM, DynamicTag, PT_INTERP, PT_LOAD,
+    DT_GNU_HASH, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_VERDEF,
+    DT_VERNEED, DT_VERSYM, DynamicTag, PT_INTERP, PT_LOAD,
 };
 use object::read::StringTable;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _, SectionHeader as _, SectionTable};

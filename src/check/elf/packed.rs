@@ -126,7 +126,13 @@ impl Packed {
     }
 
     /// Returns the bytes from `at` to the next `delimiter` before `end`, which is not further than a block away.
-    pub(super) fn until<'a>(&'a self, at: usize, end: usize, delimiter: u8, thawed: &'a Thawed) -> Option<&'a [u8]> {
+    pub(super) fn until<'a>(
+        &'a self,
+        at: usize,
+        end: usize,
+        delimiter: u8,
+        thawed: &'a Thawed,
+    ) -> Option<&'a [u8]> {
         let end = end.min(self.len());
         if at >= end {
             return None;
@@ -151,7 +157,9 @@ mod tests {
 
     /// More than two blocks behind the plain part, a zero after every hundred bytes.
     fn bytes() -> Vec<u8> {
-        (0..PLAIN + 2 * BLOCK + 777).map(|at| if at % 101 == 100 { 0 } else { u8::try_from(at % 251).unwrap() | 1 }).collect()
+        (0..PLAIN + 2 * BLOCK + 777)
+            .map(|at| if at % 101 == 100 { 0 } else { u8::try_from(at % 251).unwrap() | 1 })
+            .collect()
     }
 
     fn packed(bytes: &[u8]) -> Packed {
@@ -167,10 +175,14 @@ mod tests {
         let bytes = bytes();
         let packed = packed(&bytes);
         assert_eq!(packed.len(), bytes.len());
-        let borders = [0, 1, PLAIN - 1, PLAIN, PLAIN + BLOCK - 1, PLAIN + BLOCK, PLAIN + 2 * BLOCK, bytes.len() - 1];
+        let borders =
+            [0, 1, PLAIN - 1, PLAIN, PLAIN + BLOCK - 1, PLAIN + BLOCK, PLAIN + 2 * BLOCK, bytes.len() - 1];
         for from in borders {
             for to in borders.into_iter().filter(|to| *to > from) {
-                assert!(packed.read(from..to, &Thawed::new(8 << 20)) == Some(&bytes[from..to]), "{from}..{to}");
+                assert!(
+                    packed.read(from..to, &Thawed::new(8 << 20)) == Some(&bytes[from..to]),
+                    "{from}..{to}"
+                );
             }
         }
         assert!(packed.read(5..bytes.len() + 1, &Thawed::new(8 << 20)).is_none());
@@ -181,7 +193,9 @@ mod tests {
         let bytes = bytes();
         let packed = packed(&bytes);
         let thawed = Thawed::new(8 << 20);
-        for at in (0..bytes.len() - 101).filter(|at| at % 997 == 0).chain(PLAIN + BLOCK - 60..PLAIN + BLOCK + 3) {
+        for at in
+            (0..bytes.len() - 101).filter(|at| at % 997 == 0).chain(PLAIN + BLOCK - 60..PLAIN + BLOCK + 3)
+        {
             let end = at + bytes[at..].iter().position(|byte| *byte == 0).unwrap();
             assert!(packed.until(at, bytes.len(), 0, &thawed) == Some(&bytes[at..end]), "{at}");
         }

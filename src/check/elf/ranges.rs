@@ -77,7 +77,8 @@ impl Ranges {
         for part in &mut self.parts {
             let (start, end) = (part.at.max(from), part.end.min(to));
             if start < end && self.stored <= STORED {
-                self.stored += part.bytes.push(&chunk[index(start - from)..index(end - from)], &mut self.packer);
+                self.stored +=
+                    part.bytes.push(&chunk[index(start - from)..index(end - from)], &mut self.packer);
             }
         }
         self.passed = to;

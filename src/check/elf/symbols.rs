@@ -76,7 +76,8 @@ fn hashes<Elf: FileHeader<Endian = Endianness>>(
     // Four numbers, a filter of words of the file's class, a number for each bucket, then a hash for each symbol.
     let words = |bytes: &[u8]| -> Vec<u32> {
         let big = endian == Endianness::Big;
-        let word = |bytes: &[u8; 4]| if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
+        let word =
+            |bytes: &[u8; 4]| if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
         bytes.as_chunks().0.iter().map(word).collect()
     };
     let head = words(data.get(..16)?);

@@ -24,7 +24,9 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for ((size, _), paths) in alike {
-        let Some((first, others)) = paths.split_first().filter(|(_, others)| !others.is_empty()) else { continue };
+        let Some((first, others)) = paths.split_first().filter(|(_, others)| !others.is_empty()) else {
+            continue;
+        };
         let same: Vec<String> = others.iter().map(|path| format!("/{path}")).collect();
         findings.push(Finding::new(
             Severity::Warning,

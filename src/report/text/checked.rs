@@ -34,7 +34,11 @@ fn said(verdict: &InstanceVerdict, widest: usize, style: Style) -> Vec<String> {
     };
     let mut lines = plain::wrapped(&why, style.width.saturating_sub(widest + 13).max(40));
     if let Some(first) = lines.first_mut() {
-        *first = format!("{:<widest$}  {}", verdict.instance, first.replacen(words, &style.paint(words, colour), 1));
+        *first = format!(
+            "{:<widest$}  {}",
+            verdict.instance,
+            first.replacen(words, &style.paint(words, colour), 1)
+        );
     }
     for more in lines.iter_mut().skip(1) {
         more.insert_str(0, &" ".repeat(widest + 2));
