@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 WORKBENCH := workbench/workbench.sh
 
-.PHONY: help demo test suite live gpu check golden lock bench deny oracle fuzz clean-workbench catalog-drift
+.PHONY: help demo test suite live gpu check golden lock bench deny oracle stacks fuzz clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -61,6 +61,11 @@ bench: ## measure against docker buildx and linear Dockerfiles, side by side, an
 oracle: ## hold our list of GPU architectures against NVIDIA's cuobjdump on real libraries (downloads 5 GB once)
 	@cargo build --quiet --release --example architectures
 	@python3 workbench/oracle.py
+
+stacks: ## look into images of unmodified working stacks, where every error is a false alarm (downloads 25 GB, 5 GB at a time)
+	@cargo build --quiet --release
+	@$(WORKBENCH) up base base-arm64 fabric
+	@eval "$$($(WORKBENCH) env)" && python3 workbench/stacks.py
 
 fuzz: ## build the fuzz targets and run each for a minute
 	@fuzz/build.sh --quiet

@@ -104,12 +104,13 @@ def main():
         read, findings = seen["read"], seen["findings"]
         print(f"{name}: {' '.join(stack.get('wheels', []) + stack.get('alone', []))}")
         print(f"  {read['bytes'] / 1e9:.1f} GB, {len(seen['layers'])} layers, {read['files']} files, {read['elf_files']} of them ELF, {len(seen['libraries'])} with GPU code, {read['took']:.1f} s")
-        print(f"  {' · '.join(one['instance'] + ' ' + one['verdict'] for one in seen['instances'])}")
+        print(f"  {' · '.join(one['instance'] + ' ' + one['verdict'] for one in seen['instances']) or 'no instance of the catalogue has this processor'}")
         for finding in findings:
             print(f"  {finding['severity']}: {finding['rule']}: {finding['subject']}: {finding['evidence']}")
         alarms += sum(finding["severity"] in ("error", "unknown") for finding in findings)
         print(flush=True)
-    print(f"{alarms} false alarms in {len(asked.stacks or STACKS)} stacks")
+    count = len(asked.stacks or STACKS)
+    print(f"{alarms} false alarms in {count} stack{'s' * (count != 1)}")
     return 1 if alarms else 0
 
 

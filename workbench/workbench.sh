@@ -10,7 +10,7 @@ REPO=$(dirname "$HERE")
 STATE=${SMP_WORKBENCH:-$REPO/target/workbench}
 [[ $STATE == /* ]] || STATE=$PWD/$STATE
 
-PARTS=(engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools base base-arm64)
+PARTS=(engine20 engine26 engine26c buildx studio studio-vpc buildkitd registry registry-auth ecr tools fabric base base-arm64)
 ENGINES=(engine20 engine26 engine26c)
 
 # shellcheck source=lib/state.sh
@@ -58,6 +58,7 @@ start_part() {
         registry-auth) up_registry_auth ;;
         ecr) up_ecr ;;
         tools) up_tools ;;
+        fabric) up_fabric ;;
         base) up_base ;;
         base-arm64) up_base_arm64 ;;
     esac
@@ -71,6 +72,7 @@ part_is_up() {
         buildkitd) buildkitd_is_up ;;
         registry | registry-auth | ecr) service_is_up "$1" ;;
         tools) [[ -e $TOOLS/.complete ]] ;;
+        fabric) [[ -e $PACKAGES/fabric/.complete ]] ;;
         base) [[ -e $BASE_TAR ]] ;;
         base-arm64) [[ -e $BASE_ARM64 ]] ;;
     esac
@@ -81,7 +83,7 @@ stop_part() {
         engine*) with_lock "$1" stop_engine "$1" ;;
         registry | registry-auth | ecr) with_lock "$1" stop_service "$1" ;;
         studio* | buildkitd) with_lock "$1" stop_process "$1" "$1" ;;
-        buildx | tools | base | base-arm64) ;; # files only; `wipe` removes them
+        buildx | tools | fabric | base | base-arm64) ;; # files only; `wipe` removes them
     esac
 }
 
@@ -109,6 +111,7 @@ part_env() {
             export_line SMP_WB_HADOLINT "$TOOLS/bin/hadolint"
             export_line SMP_WB_WHEELS "$STATE/cache/wheels"
             ;;
+        fabric) export_line SMP_WB_FABRIC "$PACKAGES/fabric" ;;
         base) export_line SMP_WB_BASE_TAR "$BASE_TAR" ;;
         base-arm64) export_line SMP_WB_BASE_ARM64 "$BASE_ARM64" ;;
     esac

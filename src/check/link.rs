@@ -2,12 +2,13 @@
 //! ask for. Data for `check/rules/link.rs`.
 //!
 //! Narrow on purpose: an image holds hundreds of plugins whose libraries are rightly absent. Judged are torch and its extensions, NCCL
-//! and its plugins, libfabric, and what these load. Inside Python a library that is loaded already answers for its soname, whatever
+//! and its plugins, libfabric, and what these load; of other modules of Python only whether they find the runtime of their compiler.
+//! Inside Python a library that is loaded already answers for its soname, whatever
 //! the search path says, and `import torch` loads NVIDIA's wheels first: a sibling in the same `site-packages` counts as there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::elf::Dynamic;
+use super::elf::{Dynamic, Symbols};
 use super::loader::{Asker, Loader};
 use super::rules::Image;
 
@@ -16,6 +17,8 @@ use super::rules::Image;
 pub(super) struct Closure {
     /// Libraries that are nowhere: soname, and who asks for it.
     pub(super) missing: BTreeMap<String, BTreeSet<String>>,
+    /// The same where only modules of Python ask that a training may never import.
+    pub(super) lacking: BTreeMap<String, BTreeSet<String>>,
     /// Versions that the library found does not define: its path and the version, and who asks for it.
     pub(super) versions: BTreeMap<(String, String), BTreeSet<String>>,
     /// Symbols of torch that an extension wants and this torch does not define: the extension and the symbols.
@@ -29,8 +32,23 @@ pub(super) struct Closure {
 /// Comes from the driver of the node, not from the image.
 const INJECTED: [&str; 6] =
     ["libcuda.so", "libnvidia-", "libnvcuvid.so", "libcudadebugger.so", "libnvoptix.so", "libGLX_nvidia.so"];
+/// The runtime of compilers, without which nothing that asks for it loads: never left out on purpose, as codecs and drivers are.
+const RUNTIME: [&str; 6] =
+    ["libgomp.so.", "libstdc++.so.", "libgcc_s.so.", "libgfortran.so.", "libquadmath.so.", "libatomic.so."];
 /// More files than any closure has.
 const MOST: usize = 4096;
+
+/// How much of what a file asks for is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    /// Everything: a training does not start without it.
+    Everything,
+    /// Torch, and the compiler's runtime with less weight: of its other extensions some are rightly left without what they ask for, as
+    /// torchaudio has one for each version of `FFmpeg`, and nobody may import them.
+    Torch,
+    /// The compiler's runtime, of any module of Python.
+    Runtime,
+}
 
 /// Returns the closure of the libraries that matter in `image`.
 pub(super) fn closure(image: &Image) -> Closure {
@@ -45,18 +63,21 @@ pub(super) fn closure(image: &Image) -> Closure {
         loader,
         siblings: siblings(image),
         seen: BTreeSet::new(),
-        strict: true,
         refuses_stacks: refuses_stacks(image),
+        judged: Judged::Everything,
         closure: &mut closure,
     };
     // What must load goes first: what it shares with an extension is then judged as strictly as itself.
-    for strict in [true, false] {
-        walk.strict = strict;
+    for judged in [Judged::Everything, Judged::Torch, Judged::Runtime] {
+        walk.judged = judged;
         for (path, note, _) in image.root.files() {
             let Some(elf) = &note.elf else { continue };
-            let extension = || path.contains(".so") && elf.dynamic.as_deref().is_some_and(extends_torch);
-            let judged = if strict { must_load(path) } else { extension() };
-            if judged {
+            let begins = match judged {
+                Judged::Everything => must_load(path),
+                Judged::Torch => path.contains(".so") && elf.dynamic.as_deref().is_some_and(extends_torch),
+                Judged::Runtime => is_module(path),
+            };
+            if begins {
                 walk.visit(path, &mut Vec::new());
             }
         }
@@ -74,6 +95,15 @@ fn must_load(path: &str) -> bool {
         ["libnccl.so", "libnccl-net", "libnccl-tuner", "libfabric.so", "libtransformer_engine.so"];
     let extension = name.contains(".so") && starts(&["transformer_engine_torch", "flash_attn"]);
     of_torch || extension || starts(&libraries)
+}
+
+/// Returns whether the file at `path` is a module of Python, by the name that its builders give it.
+fn is_module(path: &str) -> bool {
+    site(path).is_some() && (path.contains(".cpython-") || path.ends_with(".abi3.so"))
+}
+
+fn is_runtime(name: &str) -> bool {
+    RUNTIME.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn extends_torch(dynamic: &Dynamic) -> bool {
@@ -110,11 +140,9 @@ struct Walk<'a, 'c> {
     loader: Loader<'a>,
     siblings: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     seen: BTreeSet<String>,
-    /// Whether everything that is missing counts. Of other extensions some are rightly left without: torchaudio has one for each
-    /// version of `FFmpeg`. There only torch itself counts.
-    strict: bool,
     /// Whether the loader refuses what wants an executable stack.
     refuses_stacks: bool,
+    judged: Judged,
     closure: &'c mut Closure,
 }
 
@@ -125,10 +153,10 @@ impl Walk<'_, '_> {
             return;
         }
         let Some(elf) = self.image.root.file(path).and_then(|note| note.elf.as_ref()) else { return };
-        if let Some(unread) = &elf.unread {
+        if let Some(unread) = elf.unread.as_ref().filter(|_| self.judged != Judged::Runtime) {
             self.closure.unread.insert(path.to_owned(), unread.to_string());
         }
-        if elf.executable_stack && self.refuses_stacks {
+        if elf.executable_stack && self.refuses_stacks && self.judged != Judged::Runtime {
             self.closure.stacks.insert(path.to_owned());
         }
         let Some(dynamic) = elf.dynamic.as_deref() else { return };
@@ -143,14 +171,24 @@ impl Walk<'_, '_> {
                         self.visit(&library, chain);
                     }
                 }
-                None if self.strict || is_torch(name) => {
-                    self.closure.missing.entry(name.to_string()).or_default().insert(path.to_owned());
-                }
-                None => {}
+                None => self.miss(name, path),
             }
         }
         chain.pop();
-        self.compare(path, dynamic, &found);
+        if self.judged != Judged::Runtime {
+            self.compare(path, dynamic, &found);
+        }
+    }
+
+    /// Takes down that `name`, for which the file at `path` asks, is nowhere, if that counts.
+    fn miss(&mut self, name: &str, path: &str) {
+        let missing = match self.judged {
+            Judged::Everything => &mut self.closure.missing,
+            Judged::Torch if is_torch(name) => &mut self.closure.missing,
+            Judged::Torch | Judged::Runtime if is_runtime(name) => &mut self.closure.lacking,
+            Judged::Torch | Judged::Runtime => return,
+        };
+        missing.entry(name.to_owned()).or_default().insert(path.to_owned());
     }
 
     fn asker<'p>(&'p self, path: &'p str) -> Option<Asker<'p>> {
@@ -207,8 +245,7 @@ fn injected(name: &str) -> bool {
 
 /// Compares what extensions want of torch's C++ interface with what the torch beside them defines.
 fn torch_symbols(image: &Image, closure: &mut Closure) {
-    let symbols = |elf: &super::elf::ElfNote| elf.dynamic.as_ref()?.symbols.clone();
-    let mut defined: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    let mut defined: BTreeMap<&str, Vec<&Symbols>> = BTreeMap::new();
     let mut incomplete = BTreeSet::new();
     for (path, note, _) in image.root.files() {
         let Some((site, elf)) = site(path).zip(note.elf.as_ref()) else { continue };
@@ -218,7 +255,8 @@ fn torch_symbols(image: &Image, closure: &mut Closure) {
         if elf.unread.is_some() {
             incomplete.insert(site);
         }
-        if let Some(symbols) = symbols(elf).filter(|symbols| !symbols.defined.is_empty()) {
+        let symbols = elf.dynamic.as_ref().and_then(|dynamic| dynamic.symbols.as_deref());
+        if let Some(symbols) = symbols.filter(|symbols| !symbols.defined.is_empty()) {
             defined.entry(site).or_default().push(symbols);
         }
     }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read};
 
+use twox_hash::XxHash3_128;
+
 use super::elf::{self, ElfNote};
 use super::markers::Markers;
 use super::tarball::read_fully;
@@ -43,7 +45,13 @@ pub(crate) struct FileNote {
     pub(crate) marker: Option<Box<str>>,
     /// Names that the library asks for by itself, such as `libcudart.so` or `ncclNetPlugin_v10` ([`super::markers`]).
     pub(crate) mentions: Vec<Box<str>>,
+    /// The hash of its content, if it is a library of at least [`COMPARED`] bytes: two with the same one are the same. Not a digest
+    /// that withstands an enemy, who could have a warning for it.
+    pub(crate) content: Option<Box<u128>>,
 }
+
+/// The size from which the contents of libraries are compared; smaller ones cost nobody time.
+pub(crate) const COMPARED: u64 = 16 << 20;
 
 /// A text that rules read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +103,7 @@ impl Notes {
         let head = read_fully(data, &mut self.buffer[..64])?;
         let Some(mut reader) = elf::Reader::new(path, &self.buffer[..head]) else { return Ok(note) };
         let mut markers = Markers::of(path);
+        let mut content = (size >= COMPARED).then(XxHash3_128::new);
         let mut filled = head + read_fully(data, &mut self.buffer[head..])?;
         while filled > 0 {
             let chunk = &self.buffer[..filled];
@@ -102,9 +111,13 @@ impl Notes {
             if let Some(markers) = &mut markers {
                 markers.feed(chunk);
             }
+            if let Some(content) = &mut content {
+                content.write(chunk);
+            }
             filled = read_fully(data, &mut self.buffer)?;
         }
         note.elf = Some(Box::new(reader.finish()));
+        note.content = content.map(|content| Box::new(content.finish_128()));
         if let Some(markers) = markers {
             (note.marker, note.mentions) = markers.finish();
         }

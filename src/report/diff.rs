@@ -10,7 +10,7 @@ use super::plain::{bytes, line};
 use crate::check::{Finding, Inspection, LayerSummary};
 
 /// What changed from one image to another.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Difference {
     /// The image before.
     pub before: String,
@@ -39,7 +39,7 @@ pub struct Difference {
 }
 
 /// Something that is not the same in both images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Change {
     /// What.
     pub name: String,
@@ -88,6 +88,11 @@ impl Difference {
             && self.moved == (0, 0)
             && self.gone.is_empty()
             && self.new.is_empty()
+    }
+
+    /// Returns the schema of [`Self::json`].
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
     }
 
     /// Returns the difference as one JSON document.

@@ -56,6 +56,11 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Returns a number with its noun: `1 layer`, `2 layers`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Returns the name of a build step in at most `width` characters: `[nccl 1/1] RUN …` without the mounts and blanks that people skip.
 pub(crate) fn step(name: &str, width: usize) -> String {
     let noise = |word: &&str| !word.is_empty() && !word.starts_with("--mount=") && *word != "\\";

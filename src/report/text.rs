@@ -6,7 +6,7 @@ mod checked;
 
 pub use checked::explained;
 
-use super::plain::{bytes, line, short, took, wrapped};
+use super::plain::{bytes, count, line, short, took, wrapped};
 use super::{Building, Judgement, Report};
 use crate::catalog::Own;
 use crate::check::{ComponentSeen, Inspection, Severity};
@@ -119,6 +119,12 @@ fn components(inspection: &Inspection, style: Style) -> Option<String> {
     }
     let mut rows = vec![["Component", "Locked", "Found", "Where"].map(str::to_owned)];
     rows.extend(inspection.components.iter().map(|seen| component(seen, inspection, style)));
+    if inspection.components.iter().any(|seen| seen.declared.is_some()) {
+        return Some(table(&rows, style.width));
+    }
+    // Without a lock a column of `as it comes` tells nothing.
+    let rows: Vec<[String; 3]> =
+        rows.into_iter().map(|[name, _, found, place]| [name, found, place]).collect();
     Some(table(&rows, style.width))
 }
 
@@ -168,8 +174,8 @@ fn layers(inspection: &Inspection, style: Style) -> Option<String> {
         wasted => bytes(wasted),
     };
     let total = format!(
-        "{} layers, {}, {} unpacked; {wasted} hidden by later layers\n",
-        inspection.layers.len(),
+        "{}, {}, {} unpacked; {wasted} hidden by later layers\n",
+        count(inspection.layers.len(), "layer"),
         sum(|layer| layer.size),
         sum(|layer| layer.unpacked)
     );
@@ -189,10 +195,19 @@ fn findings(inspection: &Inspection, style: Style) -> String {
         };
         let severity = style.paint(&format!("{:<8}", finding.severity.name()), colour);
         lines.push(format!("  {severity} {}: {}", finding.rule, line(&finding.subject)));
-        lines.push(format!("           {}", line(&finding.evidence)));
-        lines.push(format!("           hint: {}", line(&finding.remedy)));
+        lines.extend(hanging(&finding.evidence, "", style));
+        lines.extend(hanging(&finding.remedy, "hint: ", style));
     }
     paragraph(&lines)
+}
+
+/// Returns `text` in lines as wide as the terminal, below the word that begins at column eleven.
+fn hanging(text: &str, mark: &str, style: Style) -> Vec<String> {
+    let indent = 11 + mark.len();
+    let lines = wrapped(&line(text), style.width.saturating_sub(indent).max(40));
+    let marked =
+        |(at, line)| if at == 0 { format!("{:11}{mark}{line}", "") } else { format!("{:indent$}{line}", "") };
+    lines.into_iter().enumerate().map(marked).collect()
 }
 
 fn probes(outcomes: &[Outcome], style: Style) -> String {
@@ -301,8 +316,8 @@ fn pushed(receipt: &Receipt) -> String {
     let mut lines = vec![
         format!("{word:<10} {}@{}", line(&receipt.reference), receipt.digest),
         format!(
-            "           {} layers, {}, for {profile}, {verified}",
-            receipt.layers.len(),
+            "           {}, {}, for {profile}, {verified}",
+            count(receipt.layers.len(), "layer"),
             bytes(receipt.size)
         ),
     ];

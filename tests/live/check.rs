@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smp_image::catalog::Catalog;
-use smp_image::check::{self, CheckError, Inspection, Severity, Target};
+use smp_image::check::{self, CheckError, Chosen, Inspection, Severity, Target};
 use smp_image::engine::{Engine as _, EngineError};
 use smp_image::lock::Origin;
 use smp_image::oci::{Arch, Platform};
@@ -98,4 +98,28 @@ async fn an_image_that_is_not_there_is_not_found() {
         let error = check::image(&which.connect(), "smp/nowhere:1", target(AMD64)).await.unwrap_err();
         assert!(matches!(error, CheckError::Engine(EngineError::NotFound(_))), "{which:?}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn debian_s_libfabric_has_the_efa_provider_and_without_libefa_it_is_said_not_to_load() {
+    let which = Which::Containerd;
+    let engine = which.connect();
+    let install =
+        format!("FROM {BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends libfabric1\n");
+    let mut seen = Vec::new();
+    for more in ["", "RUN rm /usr/lib/x86_64-linux-gnu/libefa.so.*\n"] {
+        let tag = unique("smp-check-fabric");
+        let mut request = build(&format!("{install}{more}"));
+        request.tags = vec![tag.parse().unwrap()];
+        let (events, _heard) = listen();
+        engine.build(&request, &events).await.unwrap();
+        let target = target(AMD64).on(["ml.p5.48xlarge"], Chosen::Given).unwrap();
+        let inspection = check::image(&engine, &tag, target).await.unwrap();
+        engine.remove(&tag).await.unwrap();
+        let there = inspection.components.iter().any(|seen| seen.component == Component::Libfabric);
+        assert!(there, "{:?}", inspection.components);
+        seen.push(grave(&inspection));
+    }
+    assert_eq!(seen[0], Vec::<String>::new());
+    assert!(seen[1].iter().any(|said| said.starts_with("library-missing: libefa.so.1")), "{:?}", seen[1]);
 }

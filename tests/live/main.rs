@@ -16,5 +16,6 @@ mod oracle;
 mod program;
 mod proxy;
 mod smoke;
+mod stacks;
 mod registry;
 mod workbench;

@@ -16,7 +16,8 @@ fn our_architectures_of_small_real_libraries_are_those_of_cuobjdump() {
     let output = leads_out(&mut command).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    let equal = told.lines().filter(|line| line.ends_with("  equal")).count();
-    // It refuses one, whose code for sm_35 it does not know any more; how many are equal must not shrink unseen.
-    assert!(equal >= 7 && told.contains(" 0 different, 1 that cuobjdump refuses"), "{told}");
+    let equal = told.lines().filter(|line| line.contains("  equal")).count();
+    // The newest refuses the code of CUDA 11.8 for sm_35, which an older one reads; how many are equal must not shrink unseen.
+    assert!(equal >= 8 && told.contains("  equal, by the older one"), "{told}");
+    assert!(told.contains(" 0 different, 0 that cuobjdump refuses"), "{told}");
 }

@@ -14,7 +14,7 @@ use smp_image::report::{FORMAT, Report, json, junit, sarif};
 use smp_image::verdict::Subject;
 
 use crate::golden;
-use parts::Image;
+use parts::{Image, Library};
 use seeds::{SEEDS, sound};
 
 /// Rules whose fault no small image has, with where they are proven.
@@ -100,6 +100,19 @@ fn golden_report_of_every_seeded_fault_which_its_rule_alone_finds() {
         let text = render(&report(inspection), Style { colour: false, width: 120 });
         golden::equals(&folder.join(format!("{}.{}.txt", seed.rule, seed.name)), &steady(&text));
     }
+}
+
+#[test]
+fn two_libraries_of_one_name_and_size_with_other_contents_are_no_duplicates() {
+    let (mut image, target) = sound();
+    let mut large = Library::default().built();
+    for folder in ["usr/local/cuda/lib64", "opt/other"] {
+        // Behind everything that the tables of the file name.
+        large.resize(17 << 20, 0);
+        large[16 << 20] += 1;
+        image.layers[0].put(&format!("{folder}/libcublas.so.12"), &large);
+    }
+    assert_eq!(look(&image, &target).findings, []);
 }
 
 #[test]

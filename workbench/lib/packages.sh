@@ -34,6 +34,22 @@ library_package() {
     esac
 }
 
+# libfabric of Debian 13 and what it loads, as files.
+FABRIC_PACKAGES=(libfabric1 ibverbs-providers libibverbs1 librdmacm1t64 libnl-3-200 libnl-route-3-200 libpsm2-2 libnuma1)
+
+up_fabric() {
+    if [[ -e $PACKAGES/fabric/.complete ]]; then return; fi
+    with_lock packages make_fabric
+}
+
+make_fabric() {
+    local package
+    if [[ -e $PACKAGES/fabric/.complete ]]; then return; fi
+    mkdir -p "$PACKAGES/fabric"
+    for package in "${FABRIC_PACKAGES[@]}"; do cp "$(download_package "$package/trixie")" "$PACKAGES/fabric/"; done
+    touch "$PACKAGES/fabric/.complete"
+}
+
 tree_marker() { echo "$PACKAGES/$1/.complete"; }
 
 # Prints the folders of a tree that belong on the PATH.

@@ -175,15 +175,17 @@ mod tests {
         let bytes = bytes();
         let packed = packed(&bytes);
         assert_eq!(packed.len(), bytes.len());
-        let thawed = Thawed::new(8 << 20);
         let borders =
             [0, 1, PLAIN - 1, PLAIN, PLAIN + BLOCK - 1, PLAIN + BLOCK, PLAIN + 2 * BLOCK, bytes.len() - 1];
         for from in borders {
             for to in borders.into_iter().filter(|to| *to > from) {
-                assert_eq!(packed.read(from..to, &thawed), Some(&bytes[from..to]), "{from}..{to}");
+                assert!(
+                    packed.read(from..to, &Thawed::new(8 << 20)) == Some(&bytes[from..to]),
+                    "{from}..{to}"
+                );
             }
         }
-        assert_eq!(packed.read(5..bytes.len() + 1, &thawed), None);
+        assert!(packed.read(5..bytes.len() + 1, &Thawed::new(8 << 20)).is_none());
     }
 
     #[test]
@@ -195,9 +197,9 @@ mod tests {
             (0..bytes.len() - 101).filter(|at| at % 997 == 0).chain(PLAIN + BLOCK - 60..PLAIN + BLOCK + 3)
         {
             let end = at + bytes[at..].iter().position(|byte| *byte == 0).unwrap();
-            assert_eq!(packed.until(at, bytes.len(), 0, &thawed), Some(&bytes[at..end]), "{at}");
+            assert!(packed.until(at, bytes.len(), 0, &thawed) == Some(&bytes[at..end]), "{at}");
         }
-        assert_eq!(packed.until(10, 50, 0, &thawed), None, "it ends behind the table");
+        assert!(packed.until(10, 50, 0, &thawed).is_none(), "it ends behind the table");
     }
 
     #[test]

@@ -51,6 +51,52 @@ fn a_segment_at_the_end_of_all_numbers_is_no_panic() {
     assert!(read("lib/x.so", &bytes).is_some());
 }
 
+/// A library as patchelf leaves one whose table of names grew to `names` bytes: a last segment of that table, with the name for which the
+/// library asks at its end, and the dynamic section behind it, as in `libcusparseLt` 0.7.1.
+fn with_names_before_the_dynamic_section(names: usize) -> Vec<u8> {
+    let (start, wanted) = (4096, b"libz.so.1\0");
+    let number = |value: usize| (value as u64).to_le_bytes();
+    let mut bytes = program()[..64].to_vec();
+    // Program headers at 64, no sections, three headers.
+    bytes[32..40].copy_from_slice(&number(64));
+    bytes[40..48].fill(0);
+    bytes[56] = 3;
+    bytes[60..64].fill(0);
+    for (kind, at, size) in [(1_u8, 0, start), (1, start, names + 80), (2, start + names, 80)] {
+        bytes.extend([kind, 0, 0, 0, 6, 0, 0, 0]);
+        for value in [at, at, at, size, size, 8] {
+            bytes.extend(number(value));
+        }
+    }
+    bytes.resize(start, 0);
+    for name in 0.. {
+        let left = start + names - wanted.len() - bytes.len();
+        bytes.extend(format!("_ZN4cask{name:08}E\0").as_bytes().iter().take(left));
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend(wanted);
+    for (tag, value) in [(5, start), (10, names), (1, names - wanted.len()), (0, 0), (0, 0)] {
+        bytes.extend(number(tag));
+        bytes.extend(number(value));
+    }
+    bytes
+}
+
+#[test]
+fn a_name_at_the_end_of_twenty_five_mebibytes_of_names_is_read() {
+    let note = read("lib/libcusparseLt.so.0", &with_names_before_the_dynamic_section(25 << 20)).unwrap();
+    let needed = note.dynamic.unwrap().needed;
+    assert_eq!(needed.iter().map(|name| &**name).collect::<Vec<_>>(), ["libz.so.1"]);
+}
+
+#[test]
+fn names_beyond_what_is_kept_are_said_to_be_unread() {
+    let note = read("lib/libx.so.0", &with_names_before_the_dynamic_section(70 << 20)).unwrap();
+    assert_eq!((note.dynamic, note.unread.is_some()), (None, true));
+}
+
 #[test]
 fn gpu_code_without_a_table_of_sections_is_unknown() {
     let mut bytes = program()[..4096].to_vec();

@@ -16,7 +16,8 @@ pub(super) const RULE: Rule = Rule {
     story: "A wheel built on a newer distribution asks for `GLIBC_2.34`; a base image lost libnuma; an extension was compiled for \
             another torch and importing it ends with `undefined symbol: _ZN3c10…`. Since glibc 2.41 (Debian 13) a library that wants \
             an executable stack is refused when it is imported (glibc's NEWS for 2.41). All of it is written in the files, and nobody reads \
-            it before a container starts. Judged are torch and its extensions, NCCL and its plugins, libfabric, and what these load; \
+            it before a container starts. Judged are torch and its extensions, NCCL and its plugins, libfabric, and what these load, and \
+            whether other modules of Python find the runtime of their compiler (libgomp, libstdc++); \
             what the node's driver brings (libcuda.so.1, libnvidia-*) is exempt, and a sibling among Python's packages counts as \
             there, as `import torch` loads it first.",
     run,
@@ -34,6 +35,15 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             soname,
             format!("no file of the search path has this name; {} asks for it", named(askers)),
             "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
+        )
+    });
+    let lacking = closure.lacking.into_iter().map(|(soname, askers)| {
+        Finding::new(
+            Severity::Warning,
+            RuleCode::LibraryMissing,
+            soname,
+            format!("no file of the search path has this name; importing {} ends there", named(askers)),
+            "install the package that has it (libgomp1, libgfortran5, …), unless nothing imports these modules",
         )
     });
     let versions = closure.versions.into_iter().map(|((library, version), askers)| {
@@ -73,7 +83,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             "run `ldd` on it in a container of the image",
         )
     });
-    missing.chain(versions).chain(symbols).chain(stacks).chain(unread).collect()
+    missing.chain(lacking).chain(versions).chain(symbols).chain(stacks).chain(unread).collect()
 }
 
 fn named(names: impl IntoIterator<Item = String>) -> String {

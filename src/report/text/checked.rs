@@ -1,5 +1,6 @@
 //! What a check says beside its findings: whether the image runs on each instance, what was silenced, what a rule is about.
 
+use super::super::plain;
 use super::{Colour, Style, line, paragraph};
 use crate::check::{Chosen, Inspection, InstanceVerdict, Rule, RuleCode, Runs};
 
@@ -12,26 +13,37 @@ pub(super) fn instances(inspection: &Inspection, style: Style) -> Option<String>
         lines
             .push("no target was named (--instances, --recipe): one of each GPU, for information".to_owned());
     }
-    lines.extend(verdicts.iter().map(|verdict| said(verdict, widest, style)));
+    lines.extend(verdicts.iter().flat_map(|verdict| said(verdict, widest, style)));
     for (at, line) in lines.iter_mut().enumerate() {
         line.insert_str(0, if at == 0 { "Runs on    " } else { "           " });
     }
     Some(paragraph(&lines))
 }
 
-fn said(verdict: &InstanceVerdict, widest: usize, style: Style) -> String {
+fn said(verdict: &InstanceVerdict, widest: usize, style: Style) -> Vec<String> {
     let colour = match verdict.verdict {
         Runs::Ok => Colour::Green,
         Runs::CannotRun | Runs::Refused => Colour::Red,
         Runs::Unknown => Colour::Yellow,
     };
-    let word = style.paint(verdict.verdict.words(), colour);
+    let words = verdict.verdict.words();
     let why = match verdict.reasons.as_slice() {
-        [] => String::new(),
-        [only] => format!(": {}", line(only)),
-        [first, rest @ ..] => format!(": {} (and {} more)", line(first), rest.len()),
+        [] => words.to_owned(),
+        [only] => format!("{words}: {}", line(only)),
+        [first, rest @ ..] => format!("{words}: {} (and {} more)", line(first), rest.len()),
     };
-    format!("{:<widest$}  {word}{why}", verdict.instance)
+    let mut lines = plain::wrapped(&why, style.width.saturating_sub(widest + 13).max(40));
+    if let Some(first) = lines.first_mut() {
+        *first = format!(
+            "{:<widest$}  {}",
+            verdict.instance,
+            first.replacen(words, &style.paint(words, colour), 1)
+        );
+    }
+    for more in lines.iter_mut().skip(1) {
+        more.insert_str(0, &" ".repeat(widest + 2));
+    }
+    lines
 }
 
 /// Returns what the recipe silences, with its reasons.

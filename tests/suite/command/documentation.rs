@@ -115,3 +115,9 @@ fn golden_schema_of_doctor() {
     let schema = serde_json::to_string_pretty(&smp_image::doctor::Diagnosis::schema()).unwrap() + "\n";
     golden::equals(&root().join("docs/doctor.schema.json"), &schema);
 }
+
+#[test]
+fn golden_schema_of_diff() {
+    let schema = serde_json::to_string_pretty(&smp_image::report::diff::Difference::schema()).unwrap() + "\n";
+    golden::equals(&root().join("docs/diff.schema.json"), &schema);
+}

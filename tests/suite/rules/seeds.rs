@@ -207,6 +207,14 @@ seeds! {
         let needed = vec!["libnccl.so.2", "libnuma.so.1", "libcuda.so.1"];
         top(image).put(TORCH, Library { needed, ..torch() }.built());
     };
+    "library-missing", "a-module-of-python-asks-for-libgomp", |image, _| {
+        let module = Library { needed: vec!["libgomp.so.1", "libnvjpeg.so.12"], ..Library::default() };
+        top(image).put(&format!("{SITE}/sklearn/_loss.cpython-311-x86_64-linux-gnu.so"), module.built());
+    };
+    "library-missing", "an-extension-of-torch-asks-for-libgomp", |image, _| {
+        let module = Library { needed: vec!["libtorch_cuda.so", "libgomp.so.1", "libavutil.so.58"], ..Library::default() };
+        top(image).put(&format!("{SITE}/grouped_gemm/_C.cpython-311-x86_64-linux-gnu.so"), module.built());
+    };
     "symbol-version", "nccl-was-built-for-a-newer-libc", |image, _| {
         let libc = Library { symbols: vec!["asked"], defines: "GLIBC_2.31", ..Library::default() };
         image.layers[0].put("usr/lib/x86_64-linux-gnu/libc.so.6", libc.built());
