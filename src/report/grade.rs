@@ -119,8 +119,11 @@ fn heading(grade: &Grade) -> Vec<String> {
 }
 
 fn aspect_lines(aspect: &Aspect, grade: &Grade, style: Style) -> Vec<String> {
-    let word = word(aspect.status, 8, style);
-    let mut lines = vec![format!("  {word} {:<10} {}", aspect.name, line(&aspect.said))];
+    let plain = aspect.status.name();
+    let mut lines = told(&format!("  {plain:<8} {:<10} ", aspect.name), &aspect.said, style);
+    if let Some(first) = lines.first_mut() {
+        *first = first.replacen(plain, &word(aspect.status, 0, style), 1);
+    }
     if aspect.status == Status::Passed {
         lines.extend(aspect.lines.first().map(|seen| quoted(seen, grade, Some(style.width))));
     } else {

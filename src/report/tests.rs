@@ -232,6 +232,17 @@ fn the_json_form_is_one_document_that_keeps_its_shape() {
 }
 
 #[test]
+fn on_a_narrow_terminal_each_tier_has_a_line_of_its_own() {
+    let narrow = text::render(&released(), text::Style { colour: false, width: 40 });
+    assert!(
+        narrow.contains("\nReached    tier 1: 1 passed\n           tier 2: 1 skipped (no GPU)\n"),
+        "{narrow}"
+    );
+    let wide = text::render(&released(), text::Style::default());
+    assert!(wide.contains("\nReached    tier 1: 1 passed; tier 2: 1 skipped (no GPU)\n"), "{wide}");
+}
+
+#[test]
 fn junit_shows_skips_as_skips_and_unknown_as_a_failure() {
     golden("released.xml", &junit::render(&released()).unwrap());
     golden("refused.xml", &junit::render(&refused()).unwrap());

@@ -243,12 +243,19 @@ fn probes(outcomes: &[Outcome], style: Style) -> String {
             Answer::Skipped { .. } => {}
         }
     }
-    lines.push(format!("Reached    {}", tiers(outcomes)));
+    let tiers = tiers(outcomes);
+    let whole = tiers.join("; ");
+    if whole.chars().count() + 11 <= style.width {
+        lines.push(format!("Reached    {whole}"));
+    } else {
+        let leads = std::iter::once("Reached").chain(std::iter::repeat(""));
+        lines.extend(leads.zip(&tiers).map(|(lead, tier)| format!("{lead:<10} {tier}")));
+    }
     paragraph(&lines)
 }
 
 /// Says how far the probes went: for each tier how many passed, failed and were skipped, and why.
-fn tiers(outcomes: &[Outcome]) -> String {
+fn tiers(outcomes: &[Outcome]) -> Vec<String> {
     let mut said = Vec::new();
     for tier in 1..=4 {
         let of_tier =
@@ -279,7 +286,7 @@ fn tiers(outcomes: &[Outcome]) -> String {
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
         said.push(format!("tier {tier}: {}{why}", parts.join(", ")));
     }
-    said.iter().map(|part| line(part)).collect::<Vec<_>>().join("; ")
+    said.iter().map(|part| line(part)).collect()
 }
 
 fn hint(remedy: &str) -> Option<String> {
