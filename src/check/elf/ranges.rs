@@ -8,6 +8,8 @@ use super::packed::{Packed, Packer, Thawed};
 
 /// What the kept ranges of one file may take of memory, packed. Honest tables of 60 MB take some eight.
 const STORED: usize = 32 << 20;
+/// What a window of it may take: where it holds code for GPUs it does not pack, and then the rest of it is no table.
+const WINDOW: usize = 8 << 20;
 /// What of it may be unpacked for readers: the symbols of the largest extensions of torch.
 const THAWED: usize = 32 << 20;
 
@@ -28,6 +30,8 @@ struct Part {
     at: u64,
     end: u64,
     bytes: Packed,
+    /// How many bytes of memory it may take still.
+    room: usize,
 }
 
 impl Ranges {
@@ -43,8 +47,17 @@ impl Ranges {
         }
     }
 
+    /// Keeps of `range` what packs, as [`Self::keep`]: somewhere in it tables are expected.
+    pub(super) fn keep_window(&mut self, range: Range<u64>) -> bool {
+        self.keep_within(range, WINDOW)
+    }
+
     /// Keeps `range`, of which nothing may have passed unless it joins what is being kept; says whether it will be there whole.
     pub(super) fn keep(&mut self, range: Range<u64>) -> bool {
+        self.keep_within(range, STORED)
+    }
+
+    fn keep_within(&mut self, range: Range<u64>, room: usize) -> bool {
         let length = range.end.saturating_sub(range.start);
         if length == 0 || self.parts.iter().any(|part| part.at <= range.start && range.end <= part.end) {
             return true;
@@ -60,13 +73,14 @@ impl Ranges {
             }
             self.left -= more;
             part.end = range.end;
+            part.room = room;
             return true;
         }
         if range.start < self.passed || length > self.left {
             return false;
         }
         self.left -= length;
-        self.parts.push(Part { at: range.start, end: range.end, bytes: Packed::default() });
+        self.parts.push(Part { at: range.start, end: range.end, bytes: Packed::default(), room });
         true
     }
 
@@ -77,8 +91,12 @@ impl Ranges {
         for part in &mut self.parts {
             let (start, end) = (part.at.max(from), part.end.min(to));
             if start < end && self.stored <= STORED {
-                self.stored +=
-                    part.bytes.push(&chunk[index(start - from)..index(end - from)], &mut self.packer);
+                let more = part.bytes.push(&chunk[index(start - from)..index(end - from)], &mut self.packer);
+                self.stored += more;
+                part.room = part.room.saturating_sub(more);
+                if part.room == 0 {
+                    part.end = part.at + part.bytes.len() as u64;
+                }
             }
         }
         self.passed = to;

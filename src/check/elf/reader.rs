@@ -109,11 +109,7 @@ impl Reader {
         // glibc's default for a file that does not say (`DEFAULT_STACK_PERMS`).
         let unsaid = [EM_386.0, EM_X86_64.0].contains(&self.note.machine);
         self.note.executable_stack = segments.stack.map_or(unsaid, |flags| flags & PF_X.0 != 0);
-        let first = if segments.first == 0 { HEAD } else { segments.first };
-        self.ranges.keep(0..first.clamp(format::HEAD, HEAD));
-        if let Some((at, end)) = segments.last {
-            self.ranges.keep(at..end.min(at.saturating_add(LAST)));
-        }
+        // Before the windows, which end early where they do not pack.
         if let Some((at, size)) = segments.dynamic {
             let end = at.saturating_add(size.min(DYNAMIC));
             self.ranges.keep(at..end);
@@ -126,6 +122,11 @@ impl Reader {
             let end = table_end.min(table.saturating_add(SECTIONS));
             self.ranges.keep(table.saturating_sub(NAMES).max(self.ranges.passed())..end);
             self.ranges.keep(table..end);
+        }
+        let first = if segments.first == 0 { HEAD } else { segments.first };
+        self.ranges.keep_window(0..first.clamp(format::HEAD, HEAD));
+        if let Some((at, end)) = segments.last {
+            self.ranges.keep_window(at..end.min(at.saturating_add(LAST)));
         }
     }
 

@@ -53,7 +53,7 @@ fn a_segment_at_the_end_of_all_numbers_is_no_panic() {
 
 /// A library as patchelf leaves one whose table of names grew to `names` bytes: a last segment of that table, with the name for which the
 /// library asks at its end, and the dynamic section behind it, as in `libcusparseLt` 0.7.1.
-fn with_names_before_the_dynamic_section(names: usize) -> Vec<u8> {
+fn with_names_before_the_dynamic_section(names: usize, noise: usize) -> Vec<u8> {
     let (start, wanted) = (4096, b"libz.so.1\0");
     let number = |value: usize| (value as u64).to_le_bytes();
     let mut bytes = program()[..64].to_vec();
@@ -69,6 +69,11 @@ fn with_names_before_the_dynamic_section(names: usize) -> Vec<u8> {
         }
     }
     bytes.resize(start, 0);
+    let mut state = 1_u64;
+    while bytes.len() < start + noise {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend((state ^ (state >> 29)).to_le_bytes());
+    }
     for name in 0.. {
         let left = start + names - wanted.len() - bytes.len();
         bytes.extend(format!("_ZN4cask{name:08}E\0").as_bytes().iter().take(left));
@@ -86,14 +91,21 @@ fn with_names_before_the_dynamic_section(names: usize) -> Vec<u8> {
 
 #[test]
 fn a_name_at_the_end_of_twenty_five_mebibytes_of_names_is_read() {
-    let note = read("lib/libcusparseLt.so.0", &with_names_before_the_dynamic_section(25 << 20)).unwrap();
+    let note = read("lib/libcusparseLt.so.0", &with_names_before_the_dynamic_section(25 << 20, 0)).unwrap();
     let needed = note.dynamic.unwrap().needed;
     assert_eq!(needed.iter().map(|name| &**name).collect::<Vec<_>>(), ["libz.so.1"]);
 }
 
 #[test]
+fn a_dynamic_section_behind_forty_mebibytes_that_do_not_pack_is_read() {
+    // As in NCCL, whose code for GPUs lies in its last segment; of the names nothing is kept then, which is said.
+    let note = read("lib/libnccl.so.2", &with_names_before_the_dynamic_section(41 << 20, 40 << 20)).unwrap();
+    assert_eq!(note.unread.as_deref(), Some("the names in its dynamic section cannot be read"));
+}
+
+#[test]
 fn names_beyond_what_is_kept_are_said_to_be_unread() {
-    let note = read("lib/libx.so.0", &with_names_before_the_dynamic_section(70 << 20)).unwrap();
+    let note = read("lib/libx.so.0", &with_names_before_the_dynamic_section(70 << 20, 0)).unwrap();
     assert_eq!((note.dynamic, note.unread.is_some()), (None, true));
 }
 
