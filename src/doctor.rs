@@ -182,7 +182,8 @@ fn hanging(text: &str, indent: usize, width: Option<usize>) -> String {
     for word in text.split(' ') {
         let length = word.chars().count();
         if column > 0 && column + 1 + length > room {
-            broken += &format!("\n{:indent$}", "");
+            broken.push('\n');
+            broken.extend(std::iter::repeat_n(' ', indent));
             column = 0;
         } else if column > 0 {
             broken.push(' ');
