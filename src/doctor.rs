@@ -138,11 +138,12 @@ impl Diagnosis {
         schemars::schema_for!(Self)
     }
 
-    /// Returns it as text for people.
-    pub fn text(&self, colour: bool) -> String {
+    /// Returns it as text for people, in lines of `width` where the terminal says how wide it is.
+    pub fn text(&self, colour: bool, width: Option<usize>) -> String {
         use std::fmt::Write as _;
         let mut text = format!("{} for the recipe {}, {}\n\n", self.tool, self.recipe, self.platform);
-        let width = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
+        let names = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
+        let indent = names + 11;
         for check in &self.checks {
             let (mark, code) = match check.severity {
                 Severity::Fine => ("ok     ", "32"),
@@ -152,16 +153,44 @@ impl Diagnosis {
                 Severity::Fatal => ("FAILS  ", "31"),
             };
             let mark = if colour { format!("\u{1b}[{code}m{mark}\u{1b}[0m") } else { mark.to_owned() };
-            let _infallible = writeln!(text, "{mark}  {:width$}  {}", check.check, check.message);
-            let below = |what: &str| format!("{:1$}{what}\n", "", width + 11);
+            let message = hanging(&check.message, indent, width);
+            let _infallible = writeln!(text, "{mark}  {:names$}  {message}", check.check);
+            let mut below = |what: &str| {
+                let _infallible = writeln!(text, "{:indent$}→ {}", "", hanging(what, indent + 2, width));
+            };
             if let Some(remedy) = &check.remedy {
-                text += &below(&format!("→ {remedy}"));
+                below(remedy);
             }
             if let Some(fix) = check.fix {
-                text += &below(&format!("→ --fix runs: {}", fix.command().join(" ")));
+                below(&format!("--fix runs: {}", fix.command().join(" ")));
             }
         }
         let end = if self.ready { "A build finds what it needs." } else { "A build would fail." };
         format!("{text}\n{end}\n")
     }
+}
+
+/// The least room that is worth wrapping for.
+const NARROW: usize = 24;
+
+/// Breaks `text` between words, so that its lines fit between `indent` and `width`.
+fn hanging(text: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(room) = width.map(|width| width.saturating_sub(indent)).filter(|room| *room >= NARROW) else {
+        return text.to_owned();
+    };
+    let (mut broken, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > room {
+            broken.push('\n');
+            broken.extend(std::iter::repeat_n(' ', indent));
+            column = 0;
+        } else if column > 0 {
+            broken.push(' ');
+            column += 1;
+        }
+        broken += word;
+        column += length;
+    }
+    broken
 }

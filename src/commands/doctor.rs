@@ -59,7 +59,9 @@ pub(super) async fn run(verb: &Doctor, cli: &Cli, world: &World) -> Result<(), F
                 .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?
                 + "\n"
         }
-        Format::Text | Format::Junit | Format::Sarif => diagnosis.text(world.color && world.width.is_some()),
+        Format::Text | Format::Junit | Format::Sarif => {
+            diagnosis.text(world.color && world.width.is_some(), world.width)
+        }
     };
     world.print(&text).map_err(|error| failure::stdout(&error))?;
     if diagnosis.ready {

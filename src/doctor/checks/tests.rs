@@ -76,8 +76,8 @@ fn a_good_machine_is_ready_and_one_without_an_engine_is_not() {
     let facts = Facts { engine: Err("no container engine answers".into()), ..machine() };
     let diagnosis = Diagnosis::of(&facts, &NEED, "quickstart".into());
     assert!(!diagnosis.ready);
-    assert!(diagnosis.text(false).contains("FAILS    engine"), "{}", diagnosis.text(false));
-    assert!(diagnosis.text(false).ends_with("A build would fail.\n"));
+    assert!(diagnosis.text(false, None).contains("FAILS    engine"), "{}", diagnosis.text(false, None));
+    assert!(diagnosis.text(false, None).ends_with("A build would fail.\n"));
 }
 
 #[test]
@@ -207,4 +207,22 @@ fn certificates_that_cannot_be_read_warn_and_words_cannot_steer_the_terminal() {
     let facts = Facts { way, ..machine() };
     assert_eq!(severity(&facts, "certificates"), Severity::Warning);
     assert!(!found(&facts, "proxy").message.contains('\u{1b}'));
+}
+
+#[test]
+fn lines_fit_the_terminal_and_keep_every_word() {
+    let engine = EngineInfo { platforms: vec![AMD64, ARM64], ..engine() };
+    let facts = Facts { engine: Ok(engine), runs: Some(Ok(false)), ..machine() };
+    let need = Need { platform: ARM64, steps: Some(Steps { emulated: 2, all: 9 }), ..NEED };
+    let diagnosis = Diagnosis::of(&facts, &need, "quickstart".into());
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let whole = diagnosis.text(false, None);
+    for width in [80, 120] {
+        let text = diagnosis.text(false, Some(width));
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= width, "{text}");
+        assert_eq!(words(&text), words(&whole));
+    }
+    // Where there is no room a word stays whole, and a terminal breaks it.
+    assert_eq!(diagnosis.text(false, Some(30)), whole);
 }

@@ -60,6 +60,16 @@ const EXCUSES: &[(May, &str, &str)] = &[
     (May::Hold, "var/lib/dpkg/info/libc6:amd64.p*", "scripts that name the loader"),
     (May::Hold, "var/lib/dpkg/info/libc6:amd64.shlibs", "it names the loader"),
     (May::Hold, "var/lib/dpkg/info/base-files.*", "scripts that make the folder of the loader"),
+    (
+        May::Hold,
+        "var/lib/dpkg/info/grep.list",
+        "compiled once more for arm64 alone, with a changelog of its own",
+    ),
+    (
+        May::Hold,
+        "var/lib/dpkg/info/util-linux.list",
+        "pages of the manual on the names of setarch that x86 alone has",
+    ),
     (May::Hold, "etc/ld.so.cache", "it lists libraries by machine; the image's own ldconfig is asked below"),
     (May::Hold, "etc/machine-id", "each base has its own"),
     (May::Hold, "opt/venv/*.dist-info/RECORD", "checksums of machine code"),
