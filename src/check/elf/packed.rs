@@ -86,9 +86,9 @@ impl Packed {
             self.tail.extend_from_slice(&bytes[..part]);
             bytes = &bytes[part..];
             if self.tail.len() == BLOCK {
-                let packed = packer.pack(&self.tail);
-                more += packed.len() + size_of::<Block>();
-                self.blocks.push(Block { packed, plain: OnceCell::new() });
+                let block = Block { packed: packer.pack(&self.tail), plain: OnceCell::new() };
+                more += block.packed.len() + size_of::<Block>();
+                self.blocks.push(block);
                 self.tail.clear();
             }
         }
@@ -163,11 +163,11 @@ mod tests {
     }
 
     fn packed(bytes: &[u8]) -> Packed {
-        let (mut packed, mut packer) = (Packed::default(), Packer::default());
+        let (mut all, mut packer) = (Packed::default(), Packer::default());
         for chunk in bytes.chunks(5000) {
-            packed.push(chunk, &mut packer);
+            all.push(chunk, &mut packer);
         }
-        packed
+        all
     }
 
     #[test]

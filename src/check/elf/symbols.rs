@@ -85,7 +85,9 @@ fn hashes<Elf: FileHeader<Endian = Endianness>>(
     let class = if Elf::is_type_64_sized() { 8 } else { 4 };
     let before = filter.checked_mul(class)?.checked_add(buckets.checked_mul(4)?)?.checked_add(16)?;
     let mut found = words(data.get(before..)?);
-    found.iter_mut().for_each(|hash| *hash |= 1);
+    for hash in &mut found {
+        *hash |= 1;
+    }
     found.sort_unstable();
     Some(found)
 }
