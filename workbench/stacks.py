@@ -40,7 +40,11 @@ STACKS = {
         "wheels": ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0", "transformer-engine==2.14.1", "transformer-engine-cu13==2.14.1"],
         "instances": CUDA13,
     },
-    "torch-2.15": {"wheels": ["torch==2.15.0", "torchvision", "transformer-engine==2.20.2", "transformer-engine-cu13==2.20.2"], "instances": CUDA13},
+    # Transformer Engine opens cuRAND, which torch 2.15 requires no more: without it its import fails, and `check` says so.
+    "torch-2.15": {
+        "wheels": ["torch==2.15.0", "torchvision", "transformer-engine==2.20.2", "transformer-engine-cu13==2.20.2", "nvidia-curand"],
+        "instances": CUDA13,
+    },
     # Laid out as the SMP images are: conda's prefix, and libfabric of the system.
     "like-smp": {
         "wheels": ["torch==2.5.1", "transformer-engine==1.13.0", "transformer-engine-cu12==1.13.0"],

@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe pytorch-te. Do not edit: change the recipe, and render again.
 # Recipe sha256:dc9357066c408e4fc4f63e9ae25c0e25aea617f228ff9fbb91d414d2cb56d476
-# Lock   sha256:4cf4e9b89e4ad72d7d6aa5665fd1d4be503f0526ce5139d3babe2ae43a728c13
+# Lock   sha256:cd433d58cf92b3c8793615d7e1bebcc3137934c2e63d88b73bac6f44c59ffa30
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge, ml.p5en.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # On linux/arm64: what runs on --platform=$BUILDPLATFORM needs no emulation
@@ -444,6 +444,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     export _PYTHON_HOST_PLATFORM=linux-x86_64; \
     [ ! -s /run/secrets/ca-bundle ] || export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; \
     printf '%s\n' \
+        'nvidia-curand==10.4.0.35 --hash=sha256:1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc' \
         'transformer-engine-cu13==2.20.2 --hash=sha256:30063d3699e779cce63617c3458804f7a504ce8279f2749c98313db9daae273e' \
         'transformer-engine==2.20.2 --hash=sha256:7dcfad943a1a55b2612db9a0e43697fe98c70f4c42ec391ba3a0f872f6ce2094' \
         > /tmp/requirements.txt; \
@@ -480,7 +481,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548' \
         'nvidia-cufft==12.0.0.61 --hash=sha256:6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3' \
         'nvidia-cufile==1.15.1.6 --hash=sha256:08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44' \
-        'nvidia-curand==10.4.0.35 --hash=sha256:1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc' \
         'nvidia-cusolver==12.0.4.66 --hash=sha256:0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112' \
         'nvidia-cusparse==12.6.3.3 --hash=sha256:2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b' \
         'nvidia-cusparselt-cu13==0.8.1 --hash=sha256:786ce87568c303fadb5afcc7102d454cd3040d75f6f8626f5db460d1871f4dd0' \

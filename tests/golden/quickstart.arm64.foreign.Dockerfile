@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:0e8e9bd7a9940b969a136a8ff48d78bc56e90410abb6d827d66c2057d4205a00
+# Lock   sha256:6b6e70d133be4078e369543058a670542d52416ad828e07da57358d53b641d08
 # For linux/arm64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # On linux/amd64: what runs on --platform=$BUILDPLATFORM needs no emulation

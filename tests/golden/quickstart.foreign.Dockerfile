@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe quickstart. Do not edit: change the recipe, and render again.
 # Recipe sha256:5caf3dfb9084be8574928a35ce8fa0aa7c00be7663efcc4bba7535f8b84a6285
-# Lock   sha256:c0c6fb87d224956d0f77b4937939d598d17a55cd12b4dd07698082674dc6418a
+# Lock   sha256:769d7ff06929445795599e9cfedf23beaf0b5fa3956dfd860c85de4103655e0d
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # On linux/arm64: what runs on --platform=$BUILDPLATFORM needs no emulation

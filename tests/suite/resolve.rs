@@ -174,6 +174,15 @@ fn an_efa_installer_that_brings_the_plugin_brings_it_into_the_lock() {
 }
 
 #[test]
+fn what_transformer_engine_opens_and_nothing_requires_is_locked_with_it_in_a_version_of_its_own() {
+    let lock = lock(&of_builtin("pytorch-te"), &FakeUpstream::default()).unwrap();
+    let engine = lock.component(Component::TransformerEngine).unwrap();
+    let curand: Vec<_> = engine.wheels.iter().filter(|pinned| pinned.package() == "nvidia-curand").collect();
+    assert_eq!(curand.len(), 1, "{:?}", engine.wheels);
+    assert_eq!(curand[0].requirement.as_str(), "nvidia-curand==7.7.7");
+}
+
+#[test]
 fn no_requirement_may_replace_the_pytorch_of_the_base() {
     let upstream = FakeUpstream::default();
     lock(&of_builtin("smp-2.8"), &upstream).unwrap();

@@ -21,6 +21,9 @@ pub struct Packages {
     /// Further packages that belong to it, resolved beside it.
     #[serde(default)]
     pub wheels: Vec<String>,
+    /// Packages that its modules open by name and that nothing requires, each of whatever version fits.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// Packages of the same version as the leader that exist only as source and need PyTorch.
     #[serde(default)]
     pub sdists: Vec<String>,

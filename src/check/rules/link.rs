@@ -1,5 +1,7 @@
 //! What a training loads is there, and defines what it is asked for.
 
+use std::collections::BTreeSet;
+
 use super::super::finding::{Finding, RuleCode, Severity};
 use super::super::link;
 use super::{Rule, Subject};
@@ -33,7 +35,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             Severity::Error,
             RuleCode::LibraryMissing,
             soname,
-            format!("no file of the search path has this name; {} asks for it", named(askers)),
+            format!("no file of the search path has this name; {} asks for it", named(paths(askers))),
             "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
         )
     });
@@ -42,7 +44,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             Severity::Warning,
             RuleCode::LibraryMissing,
             soname,
-            format!("no file of the search path has this name; importing {} ends there", named(askers)),
+            format!("no file of the search path has this name; importing {} ends there", named(paths(askers))),
             "install the package that has it (libgomp1, libgfortran5, …), unless nothing imports these modules",
         )
     });
@@ -51,7 +53,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             Severity::Error,
             RuleCode::SymbolVersion,
             format!("/{library}"),
-            format!("it does not define {version}; {} asks for it", named(askers)),
+            format!("it does not define {version}; {} asks for it", named(paths(askers))),
             "take a base image with a newer library, or a build of the asker for this one",
         )
     });
@@ -84,6 +86,11 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         )
     });
     missing.chain(lacking).chain(versions).chain(symbols).chain(stacks).chain(unread).collect()
+}
+
+/// Returns paths as an image's user writes them.
+fn paths(askers: BTreeSet<String>) -> impl Iterator<Item = String> {
+    askers.into_iter().map(|path| format!("/{path}"))
 }
 
 fn named(names: impl IntoIterator<Item = String>) -> String {

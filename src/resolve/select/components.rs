@@ -144,6 +144,10 @@ impl Bench<'_> {
             choice.asks.push(requirement(wheel, &same)?);
             choice.wheels.push(wheel.clone());
         }
+        for package in &packages.beside {
+            choice.asks.push(requirement(package, "")?);
+            choice.wheels.push(package.clone());
+        }
         if has_torch {
             choice.sdists.clone_from(&packages.sdists);
         }
