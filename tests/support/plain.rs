@@ -3,16 +3,7 @@
 use crate::program::{Ended, Place};
 
 /// The recipe.
-pub(crate) const PLAIN: &str = r#"name = "plain"
-instances = ["ml.g5.8xlarge"]
-
-[base]
-image = "debian:trixie-slim"
-
-[components]
-python = "*"
-libfabric = "*"
-"#;
+pub(crate) const PLAIN: &str = include_str!("plain.toml");
 
 /// A mirror at which nobody listens: a registry is asked, and does not answer.
 pub(crate) const NOBODY: &str = "docker.io=127.0.0.1:1";

@@ -7,20 +7,11 @@ use crate::program::Ended;
 use crate::workbench::{Which, docker, variable};
 
 /// A recipe that needs packages of the distribution only: nothing in it wants certificates, which the classic builder cannot take.
-const FABRIC: &str = r#"name = "fabric"
-instances = ["ml.g5.8xlarge"]
+const PLAIN: &str = include_str!("../../support/plain.toml");
 
-[base]
-image = "debian:trixie-slim"
-
-[components]
-python = "*"
-libfabric = "*"
-"#;
-
-fn fabric() -> Workshop {
+fn plain() -> Workshop {
     let workshop = Workshop::tiny(Which::Old);
-    workshop.place.write("tiny.toml", FABRIC);
+    workshop.place.write("tiny.toml", PLAIN);
     workshop
 }
 
@@ -31,7 +22,7 @@ fn studio(workshop: &Workshop, socket: &str, arguments: &[&str]) -> Ended {
 
 #[test]
 fn code_editor_is_recognised_and_builds_and_tests_with_nothing_said() {
-    let workshop = fabric();
+    let workshop = plain();
     let mirror = mirror();
     let words = ["build", "tiny.toml", "--tag", &workshop.tag, "--mirror", &mirror, "--format", "json"];
     let told = report(&studio(&workshop, "SMP_WB_STUDIO", &words).fine());
@@ -57,7 +48,7 @@ fn code_editor_is_recognised_and_builds_and_tests_with_nothing_said() {
 
 #[test]
 fn another_network_than_studios_is_refused_in_its_words_and_the_way_out_is_said() {
-    let workshop = fabric();
+    let workshop = plain();
     let words = workshop.words("build", "docker.io=127.0.0.1:1", &["--dialect", "classic"]);
     let mirror = mirror();
     let words: Vec<&str> =
@@ -91,7 +82,7 @@ fn a_domain_without_a_way_out_says_which_bases_it_takes() {
 
 #[test]
 fn doctor_tells_that_it_is_studio_and_that_nothing_is_in_the_way() {
-    let workshop = fabric();
+    let workshop = plain();
     let mirror = mirror();
     let words = ["doctor", "tiny.toml", "--mirror", &mirror, "--format", "json"];
     let told: Value = serde_json::from_str(&studio(&workshop, "SMP_WB_STUDIO", &words).fine()).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fake_api::{Answer, FakeApi, pod};
+use super::fake_api::{Answer, FakeApi, World, pod};
 use super::{kubeconfig, nothing_left};
 use crate::program::{Ended, Place};
 use crate::{job, plain};
@@ -73,16 +73,18 @@ pub(super) fn in_a_pod(files: &Value, container: &Value) -> String {
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
+/// Lets every pod run what its first container is told to, here.
+fn runs_what_pods_run(world: &mut World) {
+    let run =
+        |job: &Value, files: &Value, _| in_a_pod(files, &job["spec"]["template"]["spec"]["containers"][0]);
+    world.life = Some(Box::new(run));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_tier_of_one_node_is_a_job_that_asks_for_what_it_needs_and_its_answers_are_the_report() {
     let api = FakeApi::start().await;
     let place = place(&api);
-    api.with(|world| {
-        let run = |job: &Value, files: &Value, _| {
-            in_a_pod(files, &job["spec"]["template"]["spec"]["containers"][0])
-        };
-        world.life = Some(Box::new(run));
-    });
+    api.with(runs_what_pods_run);
     let ended = ended(program(&place, &["--format", "json"])).await;
     let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let probes = report["probes"].as_array().unwrap();
@@ -120,10 +122,7 @@ async fn what_was_seen_before_the_cluster_failed_is_reported_and_the_rest_is_ski
     let api = FakeApi::start().await;
     let place = place(&api);
     api.with(|world| {
-        let run = |job: &Value, files: &Value, _| {
-            in_a_pod(files, &job["spec"]["template"]["spec"]["containers"][0])
-        };
-        world.life = Some(Box::new(run));
+        runs_what_pods_run(world);
         // The first job's log is read well, the second job's pods cannot be listed.
         let forbidden = Answer::Json(403, json!({ "message": "no" }));
         world.instead_later = Some((2, "GET /api/v1/namespaces/team/pods".to_owned(), forbidden));
