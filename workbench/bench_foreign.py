@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENOUGH = 8
 
 # How often each of the two is built, one after the other in turns: on a shared machine one pair says little.
-ROUNDS = 2
+ROUNDS = 3
 
 
 def foreign(bench: Bench) -> None:

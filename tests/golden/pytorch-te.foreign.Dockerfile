@@ -58,9 +58,9 @@ RUN --mount=type=bind,from=base,source=/,target=/target \
         'APT::Architectures "amd64";' \
         > /etc/apt/target.conf; \
     export APT_CONFIG=/etc/apt/target.conf DEBIAN_FRONTEND=noninteractive; \
-    apt-get update; \
+    apt-get --option Dir::Cache::pkgcache=pkgcache.bin update; \
     for how in --download-only --simulate; do \
-        apt-get install --yes --no-install-recommends "$how" \
+        apt-get --option Dir::Cache::pkgcache=pkgcache.bin install --yes --no-install-recommends "$how" \
             'libstdc++6=14.2.0-4ubuntu2~24.04.1' \
             python3=3.12.3-0ubuntu2.1 \
             > /tmp/chosen \
@@ -91,6 +91,7 @@ usage: foreign-debs.py TARGET TWIN CHANGED DEBS OUT THEIRS OURS
 """
 
 import compileall
+import filecmp
 import glob
 import io
 import os
@@ -281,15 +282,26 @@ class Install:
         self.file(here, data.replace(self.own.encode(), self.other.encode()) if b"\0" not in data else data, stat.S_IMODE(state.st_mode))
 
     def compile(self, bytecode):
-        """Compiles the Python modules that scripts compiled in the twin: bytecode is the same on every machine."""
+        """Takes the bytecode that scripts made in the twin: it is the same on every machine. Where a module is not the same, it is compiled."""
         suffix = f".{sys.implementation.cache_tag}.pyc"
         for path in bytecode:
-            folder, name = self.mapped(path).split("/__pycache__/")
-            source = f"{self.target}{folder}/{name.removesuffix(suffix)}.py"
+            folder, name = path.split("/__pycache__/")
+            module = f"{folder}/{name.removesuffix(suffix)}.py"
+            source = self.target + self.mapped(module)
             if name.endswith(suffix) and os.path.isfile(source):
-                compileall.compile_file(source, stripdir=self.target, prependdir="/", quiet=2)
-            elif name.endswith(".pyc") and os.path.isfile(f"{self.target}{folder}/{name.split('.')[0]}.py"):
+                if self.same_module(module):
+                    os.makedirs(os.path.dirname(self.target + path), exist_ok=True)
+                    shutil.copyfile(self.twin + path, self.target + path)
+                else:
+                    compileall.compile_file(source, stripdir=self.target, prependdir="/", quiet=2)
+            elif name.endswith(".pyc") and os.path.isfile(f"{self.target}{self.mapped(folder)}/{name.split('.')[0]}.py"):
                 sys.exit(f"{path}: bytecode of another Python than the {suffix[1:-4]} that runs here")
+
+    def same_module(self, module):
+        """Returns whether a module has path, time and text in common with the twin's: all that bytecode holds of it."""
+        there, here = self.twin + module, self.target + module
+        return (os.path.isfile(here) and os.path.isfile(there) and int(os.path.getmtime(here)) == int(os.path.getmtime(there))
+                and filecmp.cmp(here, there, shallow=False))
 
 
 def changed_since(root, start):
