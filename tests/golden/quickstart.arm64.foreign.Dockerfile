@@ -347,7 +347,10 @@ def main():
     pack = subprocess.Popen(
         ["tar", "--directory", target, "--null", "--no-recursion", "--files-from", "-", "--xattrs", "--create"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    unpack = subprocess.Popen(["tar", "--directory", out, "--xattrs", "--xattrs-include=*", "--same-owner", "-p", "--extract"], stdin=pack.stdout)
+    # Without the delay a folder gets its time before all of its members are there: `a.b` stands between `a` and `a/c`.
+    unpack = subprocess.Popen(
+        ["tar", "--directory", out, "--delay-directory-restore", "--xattrs", "--xattrs-include=*", "--same-owner", "-p", "--extract"],
+        stdin=pack.stdout)
     pack.stdin.write(names)
     pack.stdin.close()
     if pack.wait() or unpack.wait():
