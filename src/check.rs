@@ -6,7 +6,9 @@
 //! costs bounded memory ([`Limits`]).
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
+use std::rc::Rc;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -14,6 +16,7 @@ use serde::Serialize;
 use crate::engine::{Engine, EngineError};
 use crate::oci::{Digest, Platform};
 
+mod again;
 mod archive;
 mod blob;
 mod component;
@@ -146,7 +149,15 @@ pub fn inspect_within(
     limits: &Limits,
 ) -> Result<Inspection, CheckError> {
     let start = Instant::now();
-    judge(archive::read(archive, limits)?, target, start)
+    judge(archive::read(archive, None, limits)?, target, start)
+}
+
+/// As [`inspect`], from a file that was just opened: what libraries say is read again in it, and need not be kept while it passes.
+pub fn inspect_file(archive: File, target: &Target) -> Result<Inspection, CheckError> {
+    let start = Instant::now();
+    let archive = Rc::new(archive);
+    let again = again::Place::all(&archive);
+    judge(archive::read(&*archive, again.as_ref(), &Limits::default())?, target, start)
 }
 
 /// Looks into the image behind `first`, the bytes of an index or a manifest, whose blobs are in `blobs`, for `target`.
@@ -165,7 +176,7 @@ fn judge(contents: archive::Contents, target: &Target, start: Instant) -> Result
 
 /// Returns the GPU code in the library at `path` with the bytes `data`, which are read once; none where there is no GPU code.
 pub fn library(path: &str, mut data: impl Read) -> std::io::Result<Option<LibraryCode>> {
-    let note = note::Notes::new().read(path, 0, &mut data)?;
+    let note = note::Notes::new().read(path, 0, None, &mut data)?;
     Ok(note.elf.and_then(|elf| elf.gpu).map(|code| LibraryCode::new(path, &code)))
 }
 

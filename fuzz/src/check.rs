@@ -1,5 +1,6 @@
 //! The readers of `check` by their files, and a door for each target.
 
+mod again;
 mod archive;
 mod blob;
 mod elf;
@@ -21,7 +22,10 @@ pub use limits::Limits;
 
 /// One function for each target: bytes in, nothing out; a panic is the finding.
 pub mod doors {
-    use super::{archive, blob, fatbin, limits, manifest, note, root, rpm, texts};
+    use std::io::Write as _;
+    use std::rc::Rc;
+
+    use super::{again, archive, blob, fatbin, limits, manifest, note, root, rpm, texts};
 
     const LIMITS: limits::Limits = limits::Limits {
         blobs: 64,
@@ -41,7 +45,7 @@ pub mod doors {
 
     /// An exported image: the outer archive, its layers, manifest and configuration, joined.
     pub fn image(bytes: &[u8]) {
-        if let Ok(contents) = archive::read(bytes, &LIMITS) {
+        if let Ok(contents) = archive::read(bytes, None, &LIMITS) {
             let _any = manifest::join(&contents, platform());
         }
     }
@@ -53,7 +57,7 @@ pub mod doors {
         let mut root = root::Root::default();
         let spent = blob::Spent::default();
         for (at, piece) in bytes.chunks(length.next_multiple_of(512)).enumerate() {
-            if let Ok(blob) = blob::scan(piece, &LIMITS, &spent)
+            if let Ok(blob) = blob::scan(piece, None, &LIMITS, &spent)
                 && let blob::Content::Layer(layer) = blob.content
             {
                 root.apply(at + 1, layer.entries);
@@ -69,7 +73,16 @@ pub mod doors {
     pub fn elf(bytes: &[u8]) {
         let mut notes = note::Notes::new();
         for path in ["usr/lib/libnccl.so.2", "opt/libnccl-net.so", "torch/lib/libtorch_cpu.so", "ext.so"] {
-            let _any = notes.read(path, bytes.len() as u64, &mut &*bytes);
+            let _any = notes.read(path, bytes.len() as u64, None, &mut &*bytes);
+        }
+        // The same where the file can be read again.
+        let Ok(mut file) = tempfile::tempfile() else { return };
+        if file.write_all(bytes).is_ok()
+            && let Some(again) = again::Place::all(&Rc::new(file))
+        {
+            for path in ["opt/libnccl-net.so", "torch/lib/libtorch_cpu.so", "ext.so"] {
+                let _any = notes.read(path, bytes.len() as u64, Some(again.clone()), &mut &*bytes);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::CheckError;
+use super::again::Place;
 use super::blob::{self, Blob, Content, Spent};
 use super::limits::Limits;
 use super::meter::Counting;
@@ -20,8 +21,8 @@ pub(super) struct Contents {
     pub(super) bytes: u64,
 }
 
-/// Reads the archive in `input` to its end.
-pub(super) fn read(input: impl Read, limits: &Limits) -> Result<Contents, CheckError> {
+/// Reads the archive in `input` to its end; `again` is where it can be read again.
+pub(super) fn read(input: impl Read, again: Option<&Place>, limits: &Limits) -> Result<Contents, CheckError> {
     let mut archive = Tarball::new(Counting::new(input));
     let mut blobs = BTreeMap::new();
     let mut links = BTreeMap::new();
@@ -32,7 +33,10 @@ pub(super) fn read(input: impl Read, limits: &Limits) -> Result<Contents, CheckE
         }
         let path = String::from_utf8_lossy(&member.path).trim_start_matches("./").to_owned();
         match member.kind {
-            Kind::File => drop(blobs.insert(path, blob::scan(&mut archive, limits, &spent)?)),
+            Kind::File => {
+                let again = again.map(|all| all.part(archive.get_ref().count(), member.size));
+                blobs.insert(path, blob::scan(&mut archive, again, limits, &spent)?);
+            }
             Kind::Symlink | Kind::Hardlink => {
                 let link = String::from_utf8_lossy(&member.link).into_owned();
                 let from = if member.kind == Kind::Symlink { path.as_str() } else { "" };

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::CheckError;
+use super::again::Place;
 use super::limits::Limits;
 use super::meter::{Budget, Hashing};
 use super::note::{Entry, Node, Notes};
@@ -75,11 +76,16 @@ fn spend(counter: &AtomicUsize, more: usize) -> usize {
     counter.fetch_add(more, Ordering::Relaxed).saturating_add(more)
 }
 
-/// Reads the blob in `input` to its end.
-pub(super) fn scan(input: impl Read, limits: &Limits, spent: &Spent) -> Result<Blob, CheckError> {
+/// Reads the blob in `input` to its end; `again` is where it can be read again.
+pub(super) fn scan(
+    input: impl Read,
+    again: Option<Place>,
+    limits: &Limits,
+    spent: &Spent,
+) -> Result<Blob, CheckError> {
     let mut input = BufReader::with_capacity(BUFFER, Hashing::new(Whole(input)));
     let mut content = match sniff(input.fill_buf().map_err(CheckError::Read)?) {
-        Sniffed::Layer(codec) => Content::Layer(scan_layer(&mut input, codec, limits, spent)?),
+        Sniffed::Layer(codec) => Content::Layer(scan_layer(&mut input, codec, again, limits, spent)?),
         Sniffed::Document => scan_document(&mut input, limits, spent)?,
         Sniffed::Other => Content::Other,
     };
@@ -152,11 +158,14 @@ fn scan_document(input: &mut impl Read, limits: &Limits, spent: &Spent) -> Resul
 fn scan_layer<R: Read>(
     input: &mut BufReader<Hashing<R>>,
     codec: Codec,
+    again: Option<Place>,
     limits: &Limits,
     spent: &Spent,
 ) -> Result<Layer, CheckError> {
     let packed = input.get_ref().counter();
-    let mut walk = Walk { limits, spent, entries: Vec::new(), notes: Notes::new() };
+    // Only what is not packed lies in the file as it passes.
+    let again = again.filter(|_| codec == Codec::Plain);
+    let mut walk = Walk { limits, spent, again, entries: Vec::new(), notes: Notes::new() };
     let outcome = match codec {
         Codec::Plain => walk.run(input, packed).map(|_| (Digest::of([]), 0)),
         Codec::Gzip => {
@@ -198,6 +207,7 @@ impl From<io::Error> for Stop {
 struct Walk<'a> {
     limits: &'a Limits,
     spent: &'a Spent,
+    again: Option<Place>,
     entries: Vec<Entry>,
     notes: Notes,
 }
@@ -216,7 +226,7 @@ impl Walk<'_> {
         }
     }
 
-    fn members<R: Read>(&mut self, tarball: &mut Tarball<R>) -> Result<(), Stop> {
+    fn members<R: Read>(&mut self, tarball: &mut Tarball<Budget<'_, R>>) -> Result<(), Stop> {
         while let Some(member) = tarball.next_member()? {
             let name = member.path.len().max(member.link.len());
             within("bytes in the name of a file", name, self.limits.path)?;
@@ -226,7 +236,11 @@ impl Walk<'_> {
                 Kind::Symlink => Node::Symlink(String::from_utf8_lossy(&member.link).into()),
                 Kind::Hardlink => normalise(&member.link).map_or(Node::Other, Node::Hardlink),
                 Kind::Other => Node::Other,
-                Kind::File => Node::File(self.notes.read(&path, member.size, tarball)?),
+                Kind::File => {
+                    let at = tarball.get_ref().count();
+                    let again = self.again.as_ref().map(|layer| layer.part(at, member.size));
+                    Node::File(self.notes.read(&path, member.size, again, tarball)?)
+                }
             };
             let entry = Entry { path, node };
             within("files in all layers", spend(&self.spent.files, 1), self.limits.files)?;

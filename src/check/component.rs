@@ -191,7 +191,7 @@ fn libraries(image: &Image, expectation: &Expectation, seen: &mut Vec<Sighting>)
     for soname in &expectation.libraries {
         for (name, path) in image.inventory.library(soname) {
             let note = image.root.file(path.trim_start_matches('/'));
-            let marker = note.and_then(|note| note.marker.as_deref());
+            let marker = note.and_then(|note| note.marker());
             let digits =
                 name.split_once(".so.").map(|(_, digits)| digits).filter(|_| numbered && name != soname);
             let (evidence, version) = match (marker, digits) {

@@ -9,6 +9,7 @@ use super::fatbin::GpuCode;
 mod dynamic;
 mod format;
 mod packed;
+mod pages;
 mod ranges;
 mod reader;
 mod symbols;
@@ -36,6 +37,13 @@ pub(crate) struct ElfNote {
     pub(crate) gpu: Option<Box<GpuCode>>,
     /// Why its tables could not be read, where they could not.
     pub(crate) unread: Option<Box<str>>,
+    /// The version that the library carries in a marker string, such as `2.23.4` after `NCCL version `.
+    pub(crate) marker: Option<Box<str>>,
+    /// Names that the library asks for by itself, such as `libcudart.so` or `ncclNetPlugin_v10` ([`super::markers`]).
+    pub(crate) mentions: Vec<Box<str>>,
+    /// The hash of its content, if it is a library of at least [`super::note::COMPARED`] bytes: two with the same one are the same. Not a
+    /// digest that withstands an enemy, who could have a warning for it.
+    pub(crate) content: Option<u128>,
 }
 
 /// What a file asks of the loader and offers to others.
@@ -75,7 +83,9 @@ impl ElfNote {
     pub(super) fn cost(&self) -> usize {
         let dynamic = self.dynamic.as_ref().map_or(0, |dynamic| dynamic.cost());
         let gpu = self.gpu.as_ref().map_or(0, |gpu| gpu.cost());
-        dynamic + gpu + self.unread.as_ref().map_or(0, |text| text.len())
+        let texts = [&self.unread, &self.marker].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        let mentions = self.mentions.iter().map(|name| name.len() + size_of::<Box<str>>()).sum::<usize>();
+        dynamic + gpu + texts + mentions
     }
 }
 

@@ -89,6 +89,11 @@ impl<'a, R> Budget<'a, R> {
         self.exceeded.map(|(what, limit)| CheckError::Limit { what, limit })
     }
 
+    /// Returns the number of bytes read so far.
+    pub(super) fn count(&self) -> u64 {
+        self.unpacked
+    }
+
     pub(super) fn into_inner(self) -> R {
         self.input
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use twox_hash::XxHash3_128;
 
+use super::again::Place;
 use super::elf::{self, ElfNote};
 use super::markers::Markers;
 use super::tarball::read_fully;
@@ -32,7 +33,7 @@ pub(super) enum Node {
     Other,
 }
 
-/// What is kept of a file.
+/// What is kept of a file; of most only how large it is, so what only some have is in a box.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FileNote {
     /// Its size in bytes.
@@ -41,13 +42,13 @@ pub(crate) struct FileNote {
     pub(crate) elf: Option<Box<ElfNote>>,
     /// Its text, if rules read it.
     pub(crate) text: Option<Box<Text>>,
-    /// The version that the library carries in a marker string, such as `2.23.4` after `NCCL version `.
-    pub(crate) marker: Option<Box<str>>,
-    /// Names that the library asks for by itself, such as `libcudart.so` or `ncclNetPlugin_v10` ([`super::markers`]).
-    pub(crate) mentions: Vec<Box<str>>,
-    /// The hash of its content, if it is a library of at least [`COMPARED`] bytes: two with the same one are the same. Not a digest
-    /// that withstands an enemy, who could have a warning for it.
-    pub(crate) content: Option<Box<u128>>,
+}
+
+impl FileNote {
+    /// Returns the version that the library carries.
+    pub(crate) fn marker(&self) -> Option<&str> {
+        self.elf.as_ref()?.marker.as_deref()
+    }
 }
 
 /// The size from which the contents of libraries are compared; smaller ones cost nobody time.
@@ -69,8 +70,6 @@ impl Entry {
             Node::Symlink(target) | Node::Hardlink(target) => target.len(),
             Node::File(note) => {
                 note.text.as_ref().map_or(0, |text| text.lines.len() + size_of::<Text>())
-                    + note.marker.as_ref().map_or(0, |marker| marker.len())
-                    + note.mentions.iter().map(|name| name.len() + size_of::<Box<str>>()).sum::<usize>()
                     + note.elf.as_ref().map_or(0, |elf| size_of::<ElfNote>() + elf.cost())
             }
             Node::Directory | Node::Other => 0,
@@ -91,8 +90,15 @@ impl Notes {
         Self { buffer: vec![0; Self::BUFFER] }
     }
 
-    /// Reads the file at `path` with `size` bytes of content from `data`; what no rule reads is left to be skipped.
-    pub(super) fn read(&mut self, path: &str, size: u64, data: &mut impl Read) -> io::Result<FileNote> {
+    /// Reads the file at `path` with `size` bytes of content from `data`; what no rule reads is left to be skipped. `again` is where it
+    /// can be read again.
+    pub(super) fn read(
+        &mut self,
+        path: &str,
+        size: u64,
+        again: Option<Place>,
+        data: &mut impl Read,
+    ) -> io::Result<FileNote> {
         let mut note = FileNote { size, ..FileNote::default() };
         if let Some(wanted) = texts::wanted(path) {
             let (lines, cut) = wanted.read(data)?;
@@ -101,7 +107,7 @@ impl Notes {
         }
         // The file's kind is in its first bytes; a buffer full of a file that nobody reads would be read in vain.
         let head = read_fully(data, &mut self.buffer[..64])?;
-        let Some(mut reader) = elf::Reader::new(path, &self.buffer[..head]) else { return Ok(note) };
+        let Some(mut reader) = elf::Reader::new(path, &self.buffer[..head], again) else { return Ok(note) };
         let mut markers = Markers::of(path);
         let mut content = (size >= COMPARED).then(XxHash3_128::new);
         let mut filled = head + read_fully(data, &mut self.buffer[head..])?;
@@ -116,11 +122,12 @@ impl Notes {
             }
             filled = read_fully(data, &mut self.buffer)?;
         }
-        note.elf = Some(Box::new(reader.finish()));
-        note.content = content.map(|content| Box::new(content.finish_128()));
+        let mut elf = reader.finish();
+        elf.content = content.map(|content| content.finish_128());
         if let Some(markers) = markers {
-            (note.marker, note.mentions) = markers.finish();
+            (elf.marker, elf.mentions) = markers.finish();
         }
+        note.elf = Some(Box::new(elf));
         Ok(note)
     }
 }
@@ -140,7 +147,7 @@ mod tests {
     }
 
     fn note(path: &str, bytes: &[u8]) -> FileNote {
-        Notes::new().read(path, bytes.len() as u64, &mut &*bytes).unwrap()
+        Notes::new().read(path, bytes.len() as u64, None, &mut &*bytes).unwrap()
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(super) fn read(
                 }
                 let mut read = scan_all(&layers, blobs, limits, &spent)?;
                 for bytes in [fetch(blobs, config)?, manifest] {
-                    read.push(blob::scan(bytes.as_slice(), limits, &spent)?);
+                    read.push(blob::scan(bytes.as_slice(), None, limits, &spent)?);
                 }
                 return Ok(Contents::of_blobs(read));
             }
@@ -119,7 +119,7 @@ fn scan_all(
 
 /// Reads one blob to its end; bytes that are not those of the digest are an error, as nothing else says what they are.
 fn scan(digest: Digest, blobs: &dyn Blobs, limits: &Limits, spent: &Spent) -> Result<Blob, CheckError> {
-    let blob = blob::scan(open(blobs, digest)?, limits, spent)?;
+    let blob = blob::scan(open(blobs, digest)?, None, limits, spent)?;
     held(digest, blob.digest).map(|()| blob)
 }
 

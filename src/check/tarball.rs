@@ -55,6 +55,11 @@ impl<R: Read> Tarball<R> {
         Self { input, content: 0, padding: 0, ended: false }
     }
 
+    /// Returns the input, which was read to the present place and no further.
+    pub(super) fn get_ref(&self) -> &R {
+        &self.input
+    }
+
     /// Returns what is left of the input after the archive's end.
     pub(super) fn into_inner(self) -> R {
         self.input

@@ -69,7 +69,7 @@ pub(super) async fn inspect(
             let file = std::fs::File::open(&path).map_err(|error| {
                 Failure::said(Fault::Usage, format!("cannot open {}: {error}", path.display()))
             })?;
-            blocking(move || check::inspect(file, &target)).await
+            blocking(move || check::inspect_file(file, &target)).await
         }
     }
 }

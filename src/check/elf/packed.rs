@@ -53,9 +53,15 @@ impl Thawed {
         Self { joined: FrozenVec::new(), left: Cell::new(most) }
     }
 
-    fn take(&self, bytes: usize) -> Option<()> {
+    /// Counts `bytes` that are about to be unpacked or read; none where that is more than there is room for.
+    pub(super) fn take(&self, bytes: usize) -> Option<()> {
         self.left.set(self.left.get().checked_sub(bytes)?);
         Some(())
+    }
+
+    /// Keeps what was unpacked or read, and returns it.
+    pub(super) fn keep(&self, bytes: Vec<u8>) -> &[u8] {
+        self.joined.push_get(bytes.into_boxed_slice())
     }
 }
 
@@ -122,7 +128,7 @@ impl Packed {
             let end = piece.len().min(range.end - start);
             joined.extend_from_slice(piece.get(at - start..end).filter(|part| !part.is_empty())?);
         }
-        Some(thawed.joined.push_get(joined.into_boxed_slice()))
+        Some(thawed.keep(joined))
     }
 
     /// Returns the bytes from `at` to the next `delimiter` before `end`, which is not further than a block away.

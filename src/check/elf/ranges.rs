@@ -1,10 +1,12 @@
-//! A file of which only some ranges are kept while its bytes pass by.
+//! A file of which only some ranges are kept while its bytes pass by; none where it can be read again.
 
 use std::ops::Range;
 
 use object::ReadRef;
 
 use super::packed::{Packed, Packer, Thawed};
+use super::pages::Pages;
+use crate::check::again::Place;
 
 /// What the kept ranges of one file may take of memory, packed. Honest tables of 60 MB take some eight.
 const STORED: usize = 32 << 20;
@@ -15,6 +17,8 @@ const THAWED: usize = 32 << 20;
 
 /// The kept ranges of a file.
 pub(super) struct Ranges {
+    /// The file itself, where it can be read again.
+    pages: Option<Pages>,
     parts: Vec<Part>,
     packer: Packer,
     thawed: Thawed,
@@ -35,9 +39,10 @@ struct Part {
 }
 
 impl Ranges {
-    /// Returns a file of which at most `most` bytes are kept.
-    pub(super) fn new(most: u64) -> Self {
+    /// Returns a file of which at most `most` bytes are kept, or none where `again` has it.
+    pub(super) fn new(most: u64, again: Option<Place>) -> Self {
         Self {
+            pages: again.map(Pages::new),
             parts: Vec::new(),
             packer: Packer::default(),
             thawed: Thawed::new(THAWED),
@@ -59,7 +64,10 @@ impl Ranges {
 
     fn keep_within(&mut self, range: Range<u64>, room: usize) -> bool {
         let length = range.end.saturating_sub(range.start);
-        if length == 0 || self.parts.iter().any(|part| part.at <= range.start && range.end <= part.end) {
+        if length == 0
+            || self.pages.is_some()
+            || self.parts.iter().any(|part| part.at <= range.start && range.end <= part.end)
+        {
             return true;
         }
         // The beginning may have passed while a part was growing that holds it: that one grows on.
@@ -130,11 +138,17 @@ impl<'a> ReadRef<'a> for &'a Ranges {
         if size == 0 {
             return Ok(&[]);
         }
+        if let Some(pages) = &self.pages {
+            return pages.read(offset..offset.saturating_add(size), &self.thawed).ok_or(());
+        }
         let (bytes, at) = self.part(offset).ok_or(())?;
         bytes.read(at..at.saturating_add(index(size)), &self.thawed).ok_or(())
     }
 
     fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        if let Some(pages) = &self.pages {
+            return pages.until(range, delimiter, &self.thawed).ok_or(());
+        }
         let (bytes, at) = self.part(range.start).ok_or(())?;
         let end = at.saturating_add(index(range.end.saturating_sub(range.start)));
         bytes.until(at, end, delimiter, &self.thawed).ok_or(())
@@ -154,7 +168,7 @@ mod tests {
     #[test]
     fn only_the_ranges_asked_for_are_kept() {
         let bytes: Vec<u8> = (0..100).collect();
-        let mut ranges = Ranges::new(50);
+        let mut ranges = Ranges::new(50, None);
         assert!(ranges.keep(0..10) && ranges.keep(40..60));
         fed(&mut ranges, &bytes);
         assert_eq!((&ranges).read_bytes_at(45, 10), Ok(&bytes[45..55]));
@@ -165,7 +179,7 @@ mod tests {
     #[test]
     fn a_range_that_began_in_a_growing_one_is_kept_and_one_that_passed_is_not() {
         let bytes: Vec<u8> = (0..100).collect();
-        let mut ranges = Ranges::new(60);
+        let mut ranges = Ranges::new(60, None);
         assert!(ranges.keep(0..20));
         fed(&mut ranges, &bytes[..14]);
         assert!(ranges.keep(10..40));

@@ -11,6 +11,7 @@ use super::dynamic;
 use super::format::{self, Broken};
 use super::ranges::Ranges;
 use super::symbols::Interest;
+use crate::check::again::Place;
 use crate::check::fatbin::Scan;
 
 /// Kept of the beginning, where linkers put the tables of the loader: `libtorch_cpu` 2.9 has its names 24 MiB from the start.
@@ -47,11 +48,12 @@ struct Segments {
 }
 
 impl Reader {
-    /// Returns a reader for the file at `path`, if `head`, its first bytes, say that it is an ELF file.
-    pub(in crate::check) fn new(path: &str, head: &[u8]) -> Option<Self> {
+    /// Returns a reader for the file at `path`, if `head`, its first bytes, say that it is an ELF file; `again` is where it can be
+    /// read again.
+    pub(in crate::check) fn new(path: &str, head: &[u8], again: Option<Place>) -> Option<Self> {
         let note = format::note(head)?;
         let interest = Interest::of(path);
-        let mut ranges = Ranges::new(HEAD + LAST + 2 * SECTIONS);
+        let mut ranges = Ranges::new(HEAD + LAST + 2 * SECTIONS, again);
         ranges.keep(0..format::HEAD);
         let scan = Scan::default();
         Some(Self { note, interest, ranges, scan, dynamic_end: None, broken: None })
@@ -171,8 +173,8 @@ fn segments<Elf: FileHeader<Endian = Endianness>>(ranges: &Ranges) -> Result<(Se
 }
 
 #[cfg(test)]
-pub(super) fn read(path: &str, bytes: &[u8]) -> Option<ElfNote> {
-    let mut reader = Reader::new(path, &bytes[..bytes.len().min(64)])?;
+pub(super) fn read(path: &str, bytes: &[u8], again: Option<Place>) -> Option<ElfNote> {
+    let mut reader = Reader::new(path, &bytes[..bytes.len().min(64)], again)?;
     for chunk in bytes.chunks(64 << 10) {
         reader.feed(chunk);
     }

@@ -115,21 +115,25 @@ pub(super) fn read<Elf: FileHeader<Endian = Endianness>>(
     let table = sections.symbols(endian, ranges, SHT_DYNSYM).map_err(|_| broken)?;
     let mut found = Symbols::default();
     for symbol in table.iter().skip(1) {
+        // Names that nobody asks for are not read: those that an extension defines are most of its table.
+        let asked = if interest == Interest::Others {
+            symbol.is_undefined(endian) && !symbol.is_weak()
+        } else {
+            !symbol.is_undefined(endian)
+        };
+        if !asked {
+            continue;
+        }
         let name = table.symbol_name(endian, symbol).map_err(|_| broken)?;
-        let defined = !symbol.is_undefined(endian);
-        if defined && is_entry_point(name) {
-            if interest == Interest::Plugin && found.entry_points.len() < 64 {
+        match interest {
+            Interest::Plugin if is_entry_point(name) && found.entry_points.len() < 64 => {
                 found.entry_points.push(text(name));
             }
-        } else if defined && interest == Interest::Provider && found.defined.len() < DEFINED {
-            found.defined.push(gnu_hash(name) | 1);
-        } else if !defined
-            && interest == Interest::Others
-            && !symbol.is_weak()
-            && is_torch_interface(name)
-            && found.undefined.len() < UNDEFINED
-        {
-            found.undefined.push(text(name));
+            Interest::Provider if found.defined.len() < DEFINED => found.defined.push(gnu_hash(name) | 1),
+            Interest::Others if is_torch_interface(name) && found.undefined.len() < UNDEFINED => {
+                found.undefined.push(text(name));
+            }
+            _ => {}
         }
     }
     found.defined.sort_unstable();

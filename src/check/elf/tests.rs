@@ -1,9 +1,25 @@
 //! Tests of the ELF reader: on this test program itself, which a linker made, and on damaged copies of it.
 
+use std::io::Write as _;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
-use super::reader::read;
+use super::ElfNote;
+use super::reader::read as read_as;
+use crate::check::again::Place;
 use crate::check::fatbin::tests::{container, entry};
+
+/// Reads what streams by.
+fn read(path: &str, bytes: &[u8]) -> Option<ElfNote> {
+    read_as(path, bytes, None)
+}
+
+/// Reads what can be read again: a file that lies inside another.
+fn read_again(path: &str, bytes: &[u8]) -> Option<ElfNote> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b"another file", bytes, b"and one behind"].concat()).unwrap();
+    read_as(path, bytes, Some(Place::all(&Rc::new(file)).unwrap().part(12, bytes.len() as u64)))
+}
 
 /// This test program, cut to its first and last mebibyte where only the reading of garbage is tested.
 fn program() -> &'static [u8] {
@@ -22,6 +38,16 @@ fn what_a_program_asks_of_the_loader_is_read_from_the_stream() {
     assert!(dynamic.interpreter.unwrap().contains("/ld-"));
     let libc = |need: &&super::VersionNeed| &*need.file == "libc.so.6" && need.version.starts_with("GLIBC_");
     assert!(dynamic.needs.iter().filter(libc).count() > 1, "{:?}", dynamic.needs);
+}
+
+#[test]
+fn a_file_that_can_be_read_again_says_the_same_as_it_says_when_it_streams_by() {
+    // Names by which the reader asks for different symbols.
+    for path in ["bin/program", "torch/lib/libtorch_cpu.so", "opt/libnccl-net.so"] {
+        assert_eq!(read_again(path, program()), read(path, program()), "{path}");
+        let cut = &program()[..program().len() / 2];
+        assert_eq!(read_again(path, cut).unwrap().dynamic, None, "{path}");
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -110,6 +136,15 @@ fn names_beyond_what_is_kept_are_said_to_be_unread() {
 }
 
 #[test]
+fn where_a_library_can_be_read_again_its_names_may_lie_anywhere() {
+    for (names, noise) in [(25, 0), (41, 40), (70, 0)] {
+        let library = with_names_before_the_dynamic_section(names << 20, noise << 20);
+        let needed = read_again("lib/libx.so.0", &library).unwrap().dynamic.unwrap().needed;
+        assert_eq!(needed.iter().map(|name| &**name).collect::<Vec<_>>(), ["libz.so.1"], "{names} MiB");
+    }
+}
+
+#[test]
 fn gpu_code_without_a_table_of_sections_is_unknown() {
     let mut bytes = program()[..4096].to_vec();
     bytes.resize(8192, 0);
@@ -124,6 +159,6 @@ proptest::proptest! {
     fn a_program_with_changed_bytes_is_read_without_panic(at in 0_usize..4096, value in proptest::num::u8::ANY, cut in 64_usize..65_536) {
         let mut bytes = program()[..cut.max(at + 1).min(program().len())].to_vec();
         bytes[at] = value;
-        let _any = read("torch/lib/libtorch_cpu.so", &bytes);
+        let _any = (read("torch/lib/libtorch_cpu.so", &bytes), read_again("torch/lib/libtorch_cpu.so", &bytes));
     }
 }

@@ -19,9 +19,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let libraries: Vec<(&str, &str)> = image
         .inventory
         .library("libnccl.so.2")
-        .filter_map(|(_, path)| {
-            Some((path, image.root.file(path.trim_start_matches('/'))?.marker.as_deref()?))
-        })
+        .filter_map(|(_, path)| Some((path, image.root.file(path.trim_start_matches('/'))?.marker()?)))
         .collect();
     if libraries.is_empty() {
         return Vec::new();

@@ -18,8 +18,8 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let root = &subject.image.root;
     let mut alike: BTreeMap<(u64, u128), Vec<&str>> = BTreeMap::new();
     for (path, note, _) in root.files().filter(|(path, ..)| !root.hard_links.contains(*path)) {
-        if let Some(content) = &note.content {
-            alike.entry((note.size, **content)).or_default().push(path);
+        if let Some(content) = note.elf.as_ref().and_then(|elf| elf.content) {
+            alike.entry((note.size, content)).or_default().push(path);
         }
     }
     let mut findings = Vec::new();

@@ -45,7 +45,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             continue;
         }
         let stem = file.split(".so").next().unwrap_or(file).split('.').next().unwrap_or(file);
-        let version = note.marker.as_deref().map(str::to_owned);
+        let version = note.marker().map(str::to_owned);
         let version = version.or_else(|| subject.version(*component).map(|version| version.to_string()));
         let name = version.map_or(stem.to_owned(), |version| format!("{stem} {version}"));
         judge(subject, path, &name, elf, &mut findings);

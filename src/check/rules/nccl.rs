@@ -29,7 +29,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    let version = |path: &str| subject.image.root.file(path).and_then(|note| note.marker.as_deref());
+    let version = |path: &str| subject.image.root.file(path).and_then(|note| note.marker());
     let (Some(first), Some(second)) = (version(&own), version(&others)) else { return Vec::new() };
     if first == second {
         return Vec::new();

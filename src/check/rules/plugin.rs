@@ -44,7 +44,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(plugin) = image.root.file(&found).map(|note| Plugin { path: &found, note }) else {
         return findings;
     };
-    let of_aws = |plugin: &Plugin<'_>| plugin.note.marker.is_some();
+    let of_aws = |plugin: &Plugin<'_>| plugin.note.marker().is_some();
     if !of_aws(&plugin)
         && let Some(other) = plugins.values().find(|other| of_aws(other))
     {
@@ -60,7 +60,8 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         findings.extend(interface(&plugin, &nccl, library));
         findings.extend(older(subject, &plugin, library));
     }
-    let opens = plugin.note.mentions.iter().any(|name| &**name == "libcudart.so");
+    let opens =
+        plugin.note.elf.as_ref().is_some_and(|elf| elf.mentions.iter().any(|name| &**name == "libcudart.so"));
     let asker = Asker { path: &found, dynamic: dynamic(&found) };
     if opens && loader.find(Some(asker), "libcudart.so").is_none() {
         findings.push(Finding::new(
@@ -96,16 +97,13 @@ fn plugins(image: &Image) -> BTreeMap<&str, Plugin<'_>> {
 
 /// Says that there are plugins of several versions.
 fn several(plugins: &BTreeMap<&str, Plugin<'_>>) -> Option<Finding> {
-    let versions: BTreeSet<&str> =
-        plugins.values().filter_map(|plugin| plugin.note.marker.as_deref()).collect();
+    let versions: BTreeSet<&str> = plugins.values().filter_map(|plugin| plugin.note.marker()).collect();
     if versions.len() < 2 {
         return None;
     }
     let said: Vec<String> = plugins
         .values()
-        .map(|plugin| {
-            format!("/{} ({})", plugin.path, plugin.note.marker.as_deref().unwrap_or("version unknown"))
-        })
+        .map(|plugin| format!("/{} ({})", plugin.path, plugin.note.marker().unwrap_or("version unknown")))
         .collect();
     Some(Finding::new(
         Severity::Error,
@@ -147,7 +145,7 @@ fn interface(plugin: &Plugin<'_>, nccl: &str, library: &FileNote) -> Option<Find
     let versions = |names: &[Box<str>]| -> BTreeSet<u32> {
         names.iter().filter_map(|name| name.strip_prefix("ncclNetPlugin_v")?.parse().ok()).collect()
     };
-    let (offers, takes) = (versions(&symbols.entry_points), versions(&library.mentions));
+    let (offers, takes) = (versions(&symbols.entry_points), versions(&library.elf.as_ref()?.mentions));
     if offers.is_empty() || takes.is_empty() || !offers.is_disjoint(&takes) {
         return None;
     }
@@ -167,8 +165,8 @@ fn interface(plugin: &Plugin<'_>, nccl: &str, library: &FileNote) -> Option<Find
 
 /// Says that the plugin was never tested with an NCCL as new as this one.
 fn older(subject: &Subject<'_>, plugin: &Plugin<'_>, library: &FileNote) -> Option<Finding> {
-    let version: Version = plugin.note.marker.as_deref()?.parse().ok()?;
-    let nccl: Version = library.marker.as_deref()?.parse().ok()?;
+    let version: Version = plugin.note.marker()?.parse().ok()?;
+    let nccl: Version = library.marker()?.parse().ok()?;
     let row = subject.target.catalog.plugin_abi.iter().find(|row| row.aws_ofi_nccl.admits(&version))?;
     let tested = row.tested_nccl.as_ref()?;
     // The newest version that the range names; a later patch of the same minor version is as good.
