@@ -84,7 +84,7 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    const BUFFER: usize = 256 << 10;
+    const BUFFER: usize = 128 << 10;
 
     pub(super) fn new() -> Self {
         Self { buffer: vec![0; Self::BUFFER] }

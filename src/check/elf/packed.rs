@@ -9,6 +9,8 @@ use elsa::FrozenVec;
 const PLAIN: usize = 1 << 20;
 /// What is packed together; a read unpacks one or a few of these.
 const BLOCK: usize = 64 << 10;
+/// Packed blocks of any size lie one behind the other in pieces of this size: freed, these fit the next library's, as blocks do not.
+const PIECE: usize = 256 << 10;
 /// Fast; tables of symbols still get to an eighth.
 const LEVEL: i32 = 1;
 
@@ -16,19 +18,24 @@ const LEVEL: i32 = 1;
 #[derive(Default)]
 pub(super) struct Packed {
     plain: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
     blocks: Vec<Block>,
     /// The block that is not full yet.
     tail: Vec<u8>,
 }
 
 struct Block {
-    packed: Box<[u8]>,
+    piece: usize,
+    place: Range<usize>,
     plain: OnceCell<Vec<u8>>,
 }
 
-/// Packs; its tables are used again for every block.
+/// Packs; its tables and its buffer are used again for every block.
 #[derive(Default)]
-pub(super) struct Packer(Option<zstd::bulk::Compressor<'static>>);
+pub(super) struct Packer {
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+    packed: Vec<u8>,
+}
 
 /// What was unpacked for readers, who borrow it: bounded, for the tables of an enemy unpack to anything.
 pub(super) struct Thawed {
@@ -38,12 +45,14 @@ pub(super) struct Thawed {
 
 impl Packer {
     /// Returns `bytes` packed, or as they are where that fails: then they cannot be unpacked, and are said to be unread.
-    fn pack(&mut self, bytes: &[u8]) -> Box<[u8]> {
-        if self.0.is_none() {
-            self.0 = zstd::bulk::Compressor::new(LEVEL).ok();
+    fn pack<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.compressor.is_none() {
+            self.compressor = zstd::bulk::Compressor::new(LEVEL).ok();
+            self.packed.reserve_exact(zstd::zstd_safe::compress_bound(BLOCK));
         }
-        let packed = self.0.as_mut().and_then(|packer| packer.compress(bytes).ok());
-        packed.unwrap_or_else(|| bytes.to_vec()).into()
+        let packed =
+            self.compressor.as_mut().map(|packer| packer.compress_to_buffer(bytes, &mut self.packed));
+        if matches!(packed, Some(Ok(_))) { &self.packed } else { bytes }
     }
 }
 
@@ -66,11 +75,12 @@ impl Thawed {
 }
 
 impl Block {
-    fn plain(&self, thawed: &Thawed) -> Option<&[u8]> {
+    fn plain(&self, pieces: &[Vec<u8>], thawed: &Thawed) -> Option<&[u8]> {
         if self.plain.get().is_none() {
             thawed.take(BLOCK)?;
         }
-        let unpack = || zstd::bulk::decompress(&self.packed, BLOCK).unwrap_or_default();
+        let packed = pieces.get(self.piece)?.get(self.place.clone())?;
+        let unpack = || zstd::bulk::decompress(packed, BLOCK).unwrap_or_default();
         Some(self.plain.get_or_init(unpack))
     }
 }
@@ -92,8 +102,9 @@ impl Packed {
             self.tail.extend_from_slice(&bytes[..part]);
             bytes = &bytes[part..];
             if self.tail.len() == BLOCK {
-                let block = Block { packed: packer.pack(&self.tail), plain: OnceCell::new() };
-                more += block.packed.len() + size_of::<Block>();
+                let packed = packer.pack(&self.tail);
+                more += packed.len() + size_of::<Block>();
+                let block = put(packed, &mut self.pieces);
                 self.blocks.push(block);
                 self.tail.clear();
             }
@@ -106,7 +117,7 @@ impl Packed {
         let Some(within) = at.checked_sub(self.plain.len()) else { return Some((0, &self.plain)) };
         let start = self.plain.len() + within / BLOCK * BLOCK;
         match self.blocks.get(within / BLOCK) {
-            Some(block) => Some((start, block.plain(thawed)?)),
+            Some(block) => Some((start, block.plain(&self.pieces, thawed)?)),
             None => Some((start, &self.tail)),
         }
     }
@@ -155,6 +166,19 @@ impl Packed {
         let found = memchr::memchr(delimiter, rest)?;
         self.read(at..next + found, thawed)
     }
+}
+
+/// Puts a packed block behind those that are there.
+fn put(packed: &[u8], pieces: &mut Vec<Vec<u8>>) -> Block {
+    if pieces.last().is_none_or(|piece| piece.len() + packed.len() > PIECE) {
+        pieces.push(Vec::with_capacity(PIECE));
+    }
+    let (number, last) = (pieces.len() - 1, pieces.last_mut());
+    let start = last.as_ref().map_or(0, |piece| piece.len());
+    if let Some(last) = last {
+        last.extend_from_slice(packed);
+    }
+    Block { piece: number, place: start..start + packed.len(), plain: OnceCell::new() }
 }
 
 #[cfg(test)]

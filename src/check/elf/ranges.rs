@@ -36,6 +36,8 @@ struct Part {
     bytes: Packed,
     /// How many bytes of memory it may take still.
     room: usize,
+    /// Whether it is a window, of which not all is wanted.
+    window: bool,
 }
 
 impl Ranges {
@@ -54,15 +56,25 @@ impl Ranges {
 
     /// Keeps of `range` what packs, as [`Self::keep`]: somewhere in it tables are expected.
     pub(super) fn keep_window(&mut self, range: Range<u64>) -> bool {
-        self.keep_within(range, WINDOW)
+        self.keep_within(range, WINDOW, true)
     }
 
     /// Keeps `range`, of which nothing may have passed unless it joins what is being kept; says whether it will be there whole.
     pub(super) fn keep(&mut self, range: Range<u64>) -> bool {
-        self.keep_within(range, STORED)
+        self.keep_within(range, STORED, false)
     }
 
-    fn keep_within(&mut self, range: Range<u64>, room: usize) -> bool {
+    /// Ends the windows that are open behind the last of `wanted`, now that it is known where the tables are.
+    pub(super) fn narrow(&mut self, wanted: &[Range<u64>]) {
+        for part in self.parts.iter_mut().filter(|part| part.window) {
+            let kept = part.at + part.bytes.len() as u64;
+            let ends = wanted.iter().filter(|range| range.start < part.end && range.end > part.at);
+            let end = ends.map(|range| range.end).max().unwrap_or(kept);
+            part.end = part.end.min(end.max(kept));
+        }
+    }
+
+    fn keep_within(&mut self, range: Range<u64>, room: usize, window: bool) -> bool {
         let length = range.end.saturating_sub(range.start);
         if length == 0
             || self.pages.is_some()
@@ -82,13 +94,14 @@ impl Ranges {
             self.left -= more;
             part.end = range.end;
             part.room = room;
+            part.window = window;
             return true;
         }
         if range.start < self.passed || length > self.left {
             return false;
         }
         self.left -= length;
-        self.parts.push(Part { at: range.start, end: range.end, bytes: Packed::default(), room });
+        self.parts.push(Part { at: range.start, end: range.end, bytes: Packed::default(), room, window });
         true
     }
 
@@ -174,6 +187,21 @@ mod tests {
         assert_eq!((&ranges).read_bytes_at(45, 10), Ok(&bytes[45..55]));
         assert_eq!((&ranges).read_bytes_at(8, 4), Err(()));
         assert_eq!((&ranges).read_bytes_at_until(41..60, 44), Ok(&bytes[41..44]));
+    }
+
+    #[test]
+    fn a_window_ends_where_the_tables_end_as_soon_as_they_are_known() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let mut ranges = Ranges::new(200, None);
+        assert!(ranges.keep_window(10..50) && ranges.keep_window(60..90));
+        fed(&mut ranges, &bytes[..35]);
+        ranges.narrow(&[12..20, 30..42]);
+        assert!(ranges.keep(30..42) && ranges.keep(70..75));
+        fed(&mut ranges, &bytes[35..]);
+        assert_eq!((&ranges).read_bytes_at(12, 30), Ok(&bytes[12..42]));
+        assert_eq!((&ranges).read_bytes_at(70, 5), Ok(&bytes[70..75]));
+        let gone = [(42, 1), (60, 1), (75, 1)].map(|(at, size)| (&ranges).read_bytes_at(at, size));
+        assert_eq!(gone, [Err(()); 3]);
     }
 
     #[test]

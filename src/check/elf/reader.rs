@@ -138,6 +138,7 @@ impl Reader {
             32 => dynamic::tables::<FileHeader32<Endianness>>(&self.ranges),
             _ => dynamic::tables::<FileHeader64<Endianness>>(&self.ranges),
         };
+        self.ranges.narrow(&wanted);
         for range in wanted {
             self.ranges.keep(range);
         }
