@@ -1,7 +1,8 @@
 //! Images whose blobs are opened one by one: a folder in OCI's layout, and a source that lies.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write as _};
 
 use super::*;
 use crate::oci::Digest;
@@ -34,6 +35,30 @@ fn a_folder_in_oci_s_layout_is_read_as_the_archive_of_it() {
     assert_eq!(codes(&found), ["media-type"; 0].as_slice());
     let layers: Vec<u64> = found.layers.iter().map(|layer| layer.files).collect();
     assert_eq!((layers, found.read.elf_files), (vec![3, 2], 2));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_in_a_file_s_plain_layers_says_what_it_says_in_a_stream_and_in_a_packed_layer() {
+    // This test program, under a name of which everything that it loads is judged.
+    let mut program = Vec::new();
+    File::open(std::env::current_exe().unwrap()).unwrap().read_to_end(&mut program).unwrap();
+    let mut layers = layers();
+    layers.push(LayerBuilder::new().file("usr/lib/libfabric.so.1", &program).done());
+    let config = config(&layers, &json!({}));
+    let packed: Vec<fixture::Packed> = layers.iter().map(|layer| (zstd(layer), ZSTD)).collect();
+    let mut needed = Vec::new();
+    for archive in [docker20(&layers, &config), docker26(&packed, &config, &packed)] {
+        let streamed = inspect(archive.as_slice(), &target(&[])).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&archive).unwrap();
+        let found = inspect_file(file.reopen().unwrap(), &target(&[])).unwrap();
+        assert_eq!(found.findings, streamed.findings);
+        let missing = found.findings.into_iter().filter(|finding| finding.rule == RuleCode::LibraryMissing);
+        needed.push(missing.map(|finding| finding.subject).collect::<Vec<_>>());
+    }
+    assert!(needed[0].contains(&"libc.so.6".to_owned()), "{needed:?}");
+    assert_eq!(needed[0], needed[1]);
 }
 
 #[test]
