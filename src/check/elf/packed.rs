@@ -102,9 +102,8 @@ impl Packed {
             self.tail.extend_from_slice(&bytes[..part]);
             bytes = &bytes[part..];
             if self.tail.len() == BLOCK {
-                let packed = packer.pack(&self.tail);
-                more += packed.len() + size_of::<Block>();
-                let block = put(packed, &mut self.pieces);
+                let block = put(packer.pack(&self.tail), &mut self.pieces);
+                more += block.place.len() + size_of::<Block>();
                 self.blocks.push(block);
                 self.tail.clear();
             }
@@ -173,12 +172,10 @@ fn put(packed: &[u8], pieces: &mut Vec<Vec<u8>>) -> Block {
     if pieces.last().is_none_or(|piece| piece.len() + packed.len() > PIECE) {
         pieces.push(Vec::with_capacity(PIECE));
     }
-    let (number, last) = (pieces.len() - 1, pieces.last_mut());
-    let start = last.as_ref().map_or(0, |piece| piece.len());
-    if let Some(last) = last {
-        last.extend_from_slice(packed);
-    }
-    Block { piece: number, place: start..start + packed.len(), plain: OnceCell::new() }
+    let piece = pieces.len() - 1;
+    let start = pieces[piece].len();
+    pieces[piece].extend_from_slice(packed);
+    Block { piece, place: start..start + packed.len(), plain: OnceCell::new() }
 }
 
 #[cfg(test)]
