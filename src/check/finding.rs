@@ -167,22 +167,23 @@ impl RuleCode {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 
-    /// Returns whether an error of this rule means that a program does not start or does not compute.
-    pub(crate) fn stops_the_program(self) -> bool {
+    /// Returns whether an error of this rule always means that a training does not start or does not compute. Of other rules the
+    /// finding itself says so ([`Finding::stopping`]): it depends on what it is about.
+    fn stops_the_program(self) -> bool {
         matches!(
             self,
             Self::PlatformMismatch
                 | Self::ForeignBinary
                 | Self::DigestMismatch
                 | Self::UnreadableLayer
+                | Self::LayerCount
                 | Self::ReplacedLink
-                | Self::ComponentMissing
                 | Self::GpuCodeMissing
                 | Self::TransportVariable
                 | Self::CudaDriver
                 | Self::InstanceNeeds
-                | Self::PluginInterface
-                | Self::ExecutableStack
+                | Self::StockPytorch
+                | Self::TransformerEngineParts
                 | Self::TransformerEngineImport
         )
     }
@@ -224,6 +225,9 @@ pub struct Finding {
     pub evidence: String,
     /// What to do.
     pub remedy: String,
+    /// Whether a training does not start or does not compute with it: the verdict on an instance is then `cannot-run`.
+    #[serde(default)]
+    pub stops: bool,
 }
 
 impl Finding {
@@ -235,6 +239,19 @@ impl Finding {
         evidence: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { severity, rule, subject: subject.into(), evidence: evidence.into(), remedy: remedy.into() }
+        let stops = severity == Severity::Error && rule.stops_the_program();
+        Self {
+            severity,
+            rule,
+            subject: subject.into(),
+            evidence: evidence.into(),
+            remedy: remedy.into(),
+            stops,
+        }
+    }
+
+    /// Returns the finding as one that stops a training, if `stops`.
+    pub(crate) fn stopping(self, stops: bool) -> Self {
+        Self { stops, ..self }
     }
 }

@@ -49,8 +49,7 @@ impl Runs {
 impl InstanceVerdict {
     /// Returns the verdict on `instance` out of everything that was found with it as the only target.
     pub(super) fn new(instance: &Instance, findings: &[Finding]) -> Self {
-        let stops =
-            |finding: &&Finding| finding.severity == Severity::Error && finding.rule.stops_the_program();
+        let stops = |finding: &&Finding| finding.stops;
         let errors = |finding: &&Finding| finding.severity == Severity::Error;
         let unknown = |finding: &&Finding| finding.severity == Severity::Unknown;
         let (verdict, reasons) = if findings.iter().any(|finding| stops(&finding)) {
@@ -73,10 +72,70 @@ fn reasons<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<String> {
 
 /// Returns a finding in half a sentence: `libnccl 2.21.5 has no sm_100`.
 fn reason(finding: &Finding) -> String {
-    let evidence = finding.evidence.split([';', '(']).next().unwrap_or_default().trim_end();
-    match finding.rule {
+    let evidence = without_asides(&finding.evidence);
+    let mut clauses = evidence.split(';');
+    let first = clauses.next().unwrap_or_default();
+    match (finding.rule, clauses.next()) {
         // The evidence names the library already, with its version.
-        RuleCode::GpuCodeMissing | RuleCode::GpuCodeUnknown => evidence.to_owned(),
-        _ => format!("{}: {evidence}", finding.subject),
+        (RuleCode::GpuCodeMissing | RuleCode::GpuCodeUnknown, _) => first.to_owned(),
+        // What is there says nothing without what is needed.
+        (RuleCode::InstanceNeeds, Some(second)) => format!("{}: {first};{second}", finding.subject),
+        _ => format!("{}: {first}", finding.subject),
+    }
+}
+
+/// Returns `text` without what stands in parentheses; `(s)` within a word and signatures such as `f(int)` stay.
+fn without_asides(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut depth = 0_usize;
+    for character in text.chars() {
+        match character {
+            '(' if depth > 0 || kept.ends_with(' ') => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            // The blank before what was left out.
+            ',' | ';' | ':' | ' ' if kept.ends_with(' ') => {
+                kept.pop();
+                kept.push(character);
+            }
+            character => kept.push(character),
+        }
+    }
+    kept.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_what_is_wrong_without_asides() {
+        let said = |rule, evidence: &str| reason(&Finding::new(Severity::Error, rule, "x", evidence, ""));
+        for (rule, evidence, expected) in [
+            (
+                RuleCode::GpuCodeMissing,
+                "libnccl 2.21.5 has no sm_100; B200 (p6) needs it",
+                "libnccl 2.21.5 has no sm_100",
+            ),
+            (
+                RuleCode::InstanceNeeds,
+                "1.7.1 is there; P5 needs 1.7.2 (ml.p5.48xlarge; a page)",
+                "x: 1.7.1 is there; P5 needs 1.7.2",
+            ),
+            (
+                RuleCode::ComponentUnknown,
+                "it is there (/a (b)), but nothing says whether it is 2.4",
+                "x: it is there, but nothing says whether it is 2.4",
+            ),
+            (
+                RuleCode::TransformerEngineImport,
+                "`import te` (2.1) finds no libnvrtc: neither here",
+                "x: `import te` finds no libnvrtc: neither here",
+            ),
+            (RuleCode::LibraryMissing, "unclosed (and odd", "x: unclosed"),
+            (RuleCode::Secret, "", "x: "),
+        ] {
+            assert_eq!(said(rule, evidence), expected);
+        }
     }
 }

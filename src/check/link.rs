@@ -27,6 +27,8 @@ pub(super) struct Closure {
     pub(super) stacks: BTreeSet<String>,
     /// Files of the closure that could not be read, and why.
     pub(super) unread: BTreeMap<String, String>,
+    /// Files without which a training does not start. Without a plugin of NCCL and libfabric it runs, over TCP sockets.
+    pub(super) vital: BTreeSet<String>,
 }
 
 /// Comes from the driver of the node, not from the image.
@@ -43,6 +45,8 @@ const MOST: usize = 4096;
 enum Judged {
     /// Everything: a training does not start without it.
     Everything,
+    /// Everything too: the network between nodes is not used without it.
+    Network,
     /// Torch, and the compiler's runtime with less weight: of its other extensions some are rightly left without what they ask for, as
     /// torchaudio has one for each version of `FFmpeg`, and nobody may import them.
     Torch,
@@ -68,12 +72,13 @@ pub(super) fn closure(image: &Image) -> Closure {
         closure: &mut closure,
     };
     // What must load goes first: what it shares with an extension is then judged as strictly as itself.
-    for judged in [Judged::Everything, Judged::Torch, Judged::Runtime] {
+    for judged in [Judged::Everything, Judged::Network, Judged::Torch, Judged::Runtime] {
         walk.judged = judged;
         for (path, note, _) in image.root.files() {
             let Some(elf) = &note.elf else { continue };
             let begins = match judged {
                 Judged::Everything => must_load(path),
+                Judged::Network => is_network(path),
                 Judged::Torch => path.contains(".so") && elf.dynamic.as_deref().is_some_and(extends_torch),
                 Judged::Runtime => is_module(path),
             };
@@ -91,10 +96,14 @@ fn must_load(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     let of_torch = path.contains("/torch/lib/") && starts(&["libtorch", "libc10", "libshm"]);
-    let libraries =
-        ["libnccl.so", "libnccl-net", "libnccl-tuner", "libfabric.so", "libtransformer_engine.so"];
     let extension = name.contains(".so") && starts(&["transformer_engine_torch", "flash_attn"]);
-    of_torch || extension || starts(&libraries)
+    of_torch || extension || starts(&["libnccl.so", "libtransformer_engine.so"])
+}
+
+/// Returns whether the file at `path` is a plugin of NCCL, or what it speaks to the network with.
+fn is_network(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    ["libnccl-net", "libnccl-tuner", "libfabric.so"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Returns whether the file at `path` is a module of Python, by the name that its builders give it.
@@ -153,6 +162,9 @@ impl Walk<'_, '_> {
             return;
         }
         let Some(elf) = self.image.root.file(path).and_then(|note| note.elf.as_ref()) else { return };
+        if self.judged == Judged::Everything {
+            self.closure.vital.insert(path.to_owned());
+        }
         if let Some(unread) = elf.unread.as_ref().filter(|_| self.judged != Judged::Runtime) {
             self.closure.unread.insert(path.to_owned(), unread.to_string());
         }
@@ -183,7 +195,7 @@ impl Walk<'_, '_> {
     /// Takes down that `name`, for which the file at `path` asks, is nowhere, if that counts.
     fn miss(&mut self, name: &str, path: &str) {
         let missing = match self.judged {
-            Judged::Everything => &mut self.closure.missing,
+            Judged::Everything | Judged::Network => &mut self.closure.missing,
             Judged::Torch if is_torch(name) => &mut self.closure.missing,
             Judged::Torch | Judged::Runtime if is_runtime(name) => &mut self.closure.lacking,
             Judged::Torch | Judged::Runtime => return,

@@ -175,12 +175,8 @@ mod tests {
     #[test]
     fn a_silence_covers_its_rule_and_the_subjects_of_its_glob() {
         let silence = Silence::new(RuleCode::Secret, Some("/root/.ssh/*"), "test key").unwrap();
-        let finding = |rule, subject: &str| Finding {
-            severity: Severity::Warning,
-            rule,
-            subject: subject.to_owned(),
-            evidence: String::new(),
-            remedy: String::new(),
+        let finding = |rule, subject: &str| {
+            Finding::new(Severity::Warning, rule, subject, String::new(), String::new())
         };
         assert!(silence.covers(&finding(RuleCode::Secret, "/root/.ssh/id_rsa")));
         assert!(!silence.covers(&finding(RuleCode::Secret, "HF_TOKEN")));

@@ -48,7 +48,7 @@ fn seen(component: Component, declared: &str, found: Option<&str>, path: &str) -
 
 fn finding(severity: Severity, rule: RuleCode, subject: &str, evidence: &str, remedy: &str) -> Finding {
     let [subject, evidence, remedy] = [subject, evidence, remedy].map(str::to_owned);
-    Finding { severity, rule, subject, evidence, remedy }
+    Finding::new(severity, rule, subject, evidence, remedy)
 }
 
 fn inspection(findings: Vec<Finding>) -> Inspection {

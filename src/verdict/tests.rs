@@ -38,13 +38,7 @@ fn subject() -> Subject {
 }
 
 fn finding(severity: Severity, rule: RuleCode, subject: &str) -> Finding {
-    Finding {
-        severity,
-        rule,
-        subject: subject.to_owned(),
-        evidence: "seen".to_owned(),
-        remedy: "do".to_owned(),
-    }
+    Finding::new(severity, rule, subject, "seen", "do")
 }
 
 fn unknown(component: &str) -> Finding {

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use smp_image::check::{Inspection, RULES, RuleCode, Runs, Severity, Target, inspect};
+use smp_image::recipe::Component;
 use smp_image::report::text::{Style, render};
 use smp_image::report::{FORMAT, Report, json, junit, sarif};
 use smp_image::verdict::Subject;
@@ -99,6 +100,43 @@ fn golden_report_of_every_seeded_fault_which_its_rule_alone_finds() {
         );
         let text = render(&report(inspection), Style { colour: false, width: 120 });
         golden::equals(&folder.join(format!("{}.{}.txt", seed.rule, seed.name)), &steady(&text));
+    }
+}
+
+#[test]
+fn an_error_that_stops_a_training_means_that_it_cannot_run_and_any_other_that_it_does_not_pass() {
+    for (name, expected) in [
+        ("torch-asks-for-libnuma", Runs::CannotRun),
+        ("the-plugin-asks-for-libhwloc", Runs::Refused),
+        ("nccl-was-built-for-a-newer-libc", Runs::CannotRun),
+        ("nccl-wants-one-from-glibc-2.41", Runs::CannotRun),
+        ("torchvision-was-built-for-another-torch", Runs::Refused),
+        ("its-packages-have-two-versions", Runs::CannotRun),
+        ("the-stock-wheel-lies-over-smp", Runs::CannotRun),
+        ("there-are-too-many-layers", Runs::CannotRun),
+        ("flash-attn-is-not-there", Runs::CannotRun),
+        ("another-nccl-than-the-lock-says", Runs::Refused),
+        ("plugin-and-nccl-share-no-interface", Runs::Refused),
+        ("the-plugin-is-on-no-path", Runs::Refused),
+        ("libfabric-was-built-without-efa", Runs::Refused),
+        ("a-module-of-python-asks-for-libgomp", Runs::Ok),
+    ] {
+        let (mut image, mut target) = sound();
+        (SEEDS.iter().find(|seed| seed.name == name).unwrap().sow)(&mut image, &mut target);
+        let inspection = look(&image, &target);
+        assert_eq!(inspection.instances[0].verdict, expected, "{name}: {:#?}", inspection.findings);
+        let stops = inspection.findings.iter().any(|finding| finding.stops);
+        assert_eq!(stops, expected == Runs::CannotRun, "{name}");
+    }
+}
+
+#[test]
+fn a_missing_component_that_no_training_loads_leaves_an_image_that_may_run() {
+    for (component, expected) in [(Component::Gdrcopy, Runs::Refused), (Component::Pytorch, Runs::CannotRun)]
+    {
+        let (image, mut target) = sound();
+        target.expectations = vec![seeds::expect(component, "9.9.9", "not-there")];
+        assert_eq!(look(&image, &target).instances[0].verdict, expected, "{component}");
     }
 }
 
@@ -227,6 +265,30 @@ fn every_form_of_the_report_tells_the_same_fault() {
     assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
     assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], seeds::NCCL);
     assert!(junit::render(&report).unwrap().contains("has no sm_90"));
+}
+
+#[test]
+fn sarif_keeps_to_its_published_schema_whatever_was_found_or_silenced() {
+    let published: serde_json::Value =
+        serde_json::from_str(include_str!("../support/sarif-2.1.0.json")).unwrap();
+    let hold = |image: &Image, target: &Target, results: usize| {
+        let sarif: serde_json::Value =
+            serde_json::from_str(&sarif::render(&report(look(image, target))).unwrap()).unwrap();
+        parts::holds(&published, &sarif);
+        assert!(sarif["runs"][0]["results"].as_array().unwrap().len() >= results, "{sarif:#}");
+    };
+    let (image, target) = sound();
+    hold(&image, &target, 0);
+    for seed in SEEDS {
+        let (mut image, mut target) = sound();
+        (seed.sow)(&mut image, &mut target);
+        hold(&image, &target, 1);
+    }
+    let (mut image, mut target) = sound();
+    image.env.push("NCCL_PROTO=simple".to_owned());
+    let silence = smp_image::check::Silence::new(RuleCode::TransportVariable, None, "measured").unwrap();
+    target.silences = vec![silence];
+    hold(&image, &target, 1);
 }
 
 /// Returns the table of rules as `docs/check.md` has it.

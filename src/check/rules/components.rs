@@ -41,27 +41,24 @@ fn judge(subject: &Subject<'_>, expectation: &Expectation, seen: &ComponentSeen)
     findings.extend(missing_parts(expectation, seen));
     match (&seen.declared, &seen.found) {
         (Some(declared), Some(found)) if !agrees(declared, found, expectation.origin) => {
-            findings.push(Finding {
-                severity: Severity::Error,
-                rule: RuleCode::ComponentVersion,
-                subject: expectation.component.to_string(),
-                evidence: format!("{declared} is locked, {found} is installed ({})", places(&seen.seen)),
-                remedy: format!(
+            findings.push(Finding::new(
+                Severity::Error,
+                RuleCode::ComponentVersion,
+                expectation.component.to_string(),
+                format!("{declared} is locked, {found} is installed ({})", places(&seen.seen)),
+                format!(
                     "find the step that installs {} {found} after the locked one, or lock {found}",
                     expectation.component
                 ),
-            });
+            ));
         }
-        (Some(declared), None) => findings.push(Finding {
-            severity: Severity::Unknown,
-            rule: RuleCode::ComponentUnknown,
-            subject: expectation.component.to_string(),
-            evidence: format!(
-                "it is there ({}), but nothing says whether it is {declared}",
-                places(&seen.seen)
-            ),
-            remedy: "a smoke test can ask it".to_owned(),
-        }),
+        (Some(declared), None) => findings.push(Finding::new(
+            Severity::Unknown,
+            RuleCode::ComponentUnknown,
+            expectation.component.to_string(),
+            format!("it is there ({}), but nothing says whether it is {declared}", places(&seen.seen)),
+            "a smoke test can ask it",
+        )),
         _ => {}
     }
     findings.extend(twice(expectation, seen));
@@ -79,12 +76,14 @@ fn absent(subject: &Subject<'_>, expectation: &Expectation) -> Finding {
         .collect();
     let unread = &subject.image.inventory.unread;
     let component = expectation.component;
-    let unknown = |evidence: String| Finding {
-        severity: Severity::Unknown,
-        rule: RuleCode::ComponentUnknown,
-        subject: component.to_string(),
-        evidence,
-        remedy: "a smoke test can ask it".to_owned(),
+    let unknown = |evidence: String| {
+        Finding::new(
+            Severity::Unknown,
+            RuleCode::ComponentUnknown,
+            component.to_string(),
+            evidence,
+            "a smoke test can ask it",
+        )
     };
     // A file name needs no package manager to be found.
     let provable = !expectation.distributions.is_empty() || !expectation.libraries.is_empty();
@@ -95,15 +94,20 @@ fn absent(subject: &Subject<'_>, expectation: &Expectation) -> Finding {
         return unknown(format!("it may be recorded where we cannot read: {}", unread.join(", ")));
     }
     let looked = if names.is_empty() { "its own record".to_owned() } else { names.join(", ") };
-    Finding {
-        severity: Severity::Error,
-        rule: RuleCode::ComponentMissing,
-        subject: component.to_string(),
-        evidence: format!("nothing of it is in the image; looked for {looked}"),
-        remedy: format!(
-            "see whether the step that installs {component} ran, and whether a later one removed it"
-        ),
-    }
+    Finding::new(
+        Severity::Error,
+        RuleCode::ComponentMissing,
+        component.to_string(),
+        format!("nothing of it is in the image; looked for {looked}"),
+        format!("see whether the step that installs {component} ran, and whether a later one removed it"),
+    )
+    .stopping(is_loaded(component))
+}
+
+/// Returns whether a training loads the component into its process; without the others it runs, slower or unmeasured.
+fn is_loaded(component: Component) -> bool {
+    use Component::{Cuda, Cudnn, FlashAttn, Nccl, Python, Pytorch, Smp, TransformerEngine};
+    matches!(component, Cuda | Cudnn | FlashAttn | Nccl | Python | Pytorch | Smp | TransformerEngine)
 }
 
 fn has_own_record(component: Component) -> bool {
@@ -134,12 +138,15 @@ fn missing_parts<'a>(
         .filter(move |(names, must)| *must || any_of(names))
         .flat_map(|(names, _)| names)
         .filter(move |name| !found.contains(name.as_str()))
-        .map(|name| Finding {
-            severity: Severity::Error,
-            rule: RuleCode::ComponentMissing,
-            subject: expectation.component.to_string(),
-            evidence: format!("{name}, a part of it, is not in the image"),
-            remedy: format!("see whether the step that installs {} ran to its end", expectation.component),
+        .map(|name| {
+            Finding::new(
+                Severity::Error,
+                RuleCode::ComponentMissing,
+                expectation.component.to_string(),
+                format!("{name}, a part of it, is not in the image"),
+                format!("see whether the step that installs {} ran to its end", expectation.component),
+            )
+            .stopping(is_loaded(expectation.component))
         })
 }
 
@@ -165,13 +172,13 @@ fn twice(expectation: &Expectation, seen: &ComponentSeen) -> Option<Finding> {
     if others.is_empty() {
         return None;
     }
-    Some(Finding {
-        severity: Severity::Warning,
-        rule: RuleCode::ComponentTwice,
-        subject: expectation.component.to_string(),
-        evidence: format!("it is in the image in several versions: {}", places(&seen.seen)),
-        remedy: "remove all but one: which of them a program gets depends on its search path".to_owned(),
-    })
+    Some(Finding::new(
+        Severity::Warning,
+        RuleCode::ComponentTwice,
+        expectation.component.to_string(),
+        format!("it is in the image in several versions: {}", places(&seen.seen)),
+        "remove all but one: which of them a program gets depends on its search path",
+    ))
 }
 
 /// Names where a component was seen, three places at most.

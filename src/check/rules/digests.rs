@@ -12,24 +12,24 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
-    let mismatches = subject.image.mismatches.iter().map(|mismatch| Finding {
-        severity: Severity::Error,
-        rule: RuleCode::DigestMismatch,
-        subject: mismatch.subject.clone(),
-        evidence: format!("{} is promised, {} was read", mismatch.expected, mismatch.found),
-        remedy: "export or pull the image again; if it stays, check the engine's disk".to_owned(),
+    let mismatches = subject.image.mismatches.iter().map(|mismatch| {
+        Finding::new(
+            Severity::Error,
+            RuleCode::DigestMismatch,
+            mismatch.subject.clone(),
+            format!("{} is promised, {} was read", mismatch.expected, mismatch.found),
+            "export or pull the image again; if it stays, check the engine's disk",
+        )
     });
     let damaged = subject.image.layers.iter().enumerate().filter_map(|(at, layer)| {
         let damage = layer.damage.as_ref()?;
-        Some(Finding {
-            severity: Severity::Error,
-            rule: RuleCode::UnreadableLayer,
-            subject: format!("layer {}", at + 1),
-            evidence: format!("{} cannot be unpacked: {damage}", layer.summary.digest),
-            remedy:
-                "build the image again without the cache; nothing can be said about what this layer holds"
-                    .to_owned(),
-        })
+        Some(Finding::new(
+            Severity::Error,
+            RuleCode::UnreadableLayer,
+            format!("layer {}", at + 1),
+            format!("{} cannot be unpacked: {damage}", layer.summary.digest),
+            "build the image again without the cache; nothing can be said about what this layer holds",
+        ))
     });
     mismatches.chain(damaged).collect()
 }

@@ -59,13 +59,13 @@ fn judge(line: &str) -> Option<Finding> {
     let (name, value) = line.split_once('=').unwrap_or((line, ""));
     let fits = |known: &str| name == known || (known.ends_with('_') && name.starts_with(known));
     let (_, why) = BELONG_TO_THE_JOB.iter().find(|(known, _)| fits(known))?;
-    Some(Finding {
-        severity: Severity::Warning,
-        rule: RuleCode::TransportVariable,
-        subject: name.to_owned(),
-        evidence: format!("the image sets it to `{}`: {why}", shorten(value)),
-        remedy: "take it out of the image and set it in the job that needs it".to_owned(),
-    })
+    Some(Finding::new(
+        Severity::Warning,
+        RuleCode::TransportVariable,
+        name,
+        format!("the image sets it to `{}`: {why}", shorten(value)),
+        "take it out of the image and set it in the job that needs it",
+    ))
 }
 
 #[cfg(test)]

@@ -29,14 +29,13 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         } else {
             return None;
         };
-        Some(Finding {
+        Some(Finding::new(
             severity,
-            rule: RuleCode::LargeLayer,
-            subject: format!("layer {}", at + 1),
+            RuleCode::LargeLayer,
+            format!("layer {}", at + 1),
             evidence,
-            remedy: "install large components in stages of their own and copy each into its own layer"
-                .to_owned(),
-        })
+            "install large components in stages of their own and copy each into its own layer",
+        ))
     };
     subject.image.layers.iter().enumerate().filter_map(judge).collect()
 }

@@ -41,23 +41,25 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let caches = CACHES.iter().filter_map(|(folder, remedy)| {
         let (count, size) =
             root.below(folder).fold((0_u64, 0), |(count, sum), (_, size)| (count + 1, sum + size));
-        (size >= FLOOR).then(|| Finding {
-            severity: Severity::Warning,
-            rule: RuleCode::CacheLeftBehind,
-            subject: format!("/{folder}"),
-            evidence: format!("{} in {count} files", human(size)),
-            remedy: (*remedy).to_owned(),
+        (size >= FLOOR).then(|| {
+            Finding::new(
+                Severity::Warning,
+                RuleCode::CacheLeftBehind,
+                format!("/{folder}"),
+                format!("{} in {count} files", human(size)),
+                (*remedy).to_owned(),
+            )
         })
     });
-    let bundles =
-        root.files().filter(|(path, _, _)| is_foreign_bundle(path)).map(|(path, _, layer)| Finding {
-            severity: Severity::Warning,
-            rule: RuleCode::CaBundle,
-            subject: format!("/{path}"),
-            evidence: format!("layer {layer} brings certificates outside the distribution's own places"),
-            remedy: "give the build its certificates as a secret (--ca-bundle), which no layer keeps"
-                .to_owned(),
-        });
+    let bundles = root.files().filter(|(path, _, _)| is_foreign_bundle(path)).map(|(path, _, layer)| {
+        Finding::new(
+            Severity::Warning,
+            RuleCode::CaBundle,
+            format!("/{path}"),
+            format!("layer {layer} brings certificates outside the distribution's own places"),
+            "give the build its certificates as a secret (--ca-bundle), which no layer keeps",
+        )
+    });
     caches.chain(bundles).collect()
 }
 

@@ -30,7 +30,10 @@ const NAMED: usize = 3;
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let closure = link::closure(subject.image);
+    let vital = closure.vital;
+    let stops = |askers: &BTreeSet<String>| askers.iter().any(|path| vital.contains(path));
     let missing = closure.missing.into_iter().map(|(soname, askers)| {
+        let stops = stops(&askers);
         Finding::new(
             Severity::Error,
             RuleCode::LibraryMissing,
@@ -38,6 +41,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             format!("no file of the search path has this name; {} asks for it", named(paths(askers))),
             "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
         )
+        .stopping(stops)
     });
     let lacking = closure.lacking.into_iter().map(|(soname, askers)| {
         Finding::new(
@@ -49,6 +53,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         )
     });
     let versions = closure.versions.into_iter().map(|((library, version), askers)| {
+        let stops = stops(&askers);
         Finding::new(
             Severity::Error,
             RuleCode::SymbolVersion,
@@ -56,6 +61,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             format!("it does not define {version}; {} asks for it", named(paths(askers))),
             "take a base image with a newer library, or a build of the asker for this one",
         )
+        .stopping(stops)
     });
     let symbols = closure.symbols.into_iter().map(|(path, absent)| {
         let count = absent.len();
@@ -66,6 +72,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             format!("the installed torch does not define {count} symbols that it wants: {}", named(absent)),
             "install a build for this version of torch, or build it against the torch in the image",
         )
+        .stopping(vital.contains(&path))
     });
     let stacks = closure.stacks.into_iter().map(|path| {
         Finding::new(
@@ -75,6 +82,7 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             "the image's glibc refuses to load it, because it wants an executable stack (`cannot enable executable stack as shared object requires`)",
             "take a newer build of it, a base image with an older glibc, or clear the mark (`patchelf --clear-execstack`)",
         )
+        .stopping(vital.contains(&path))
     });
     let unread = closure.unread.into_iter().map(|(path, why)| {
         Finding::new(

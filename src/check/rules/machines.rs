@@ -54,11 +54,11 @@ fn finding((machine, bits): (u16, u8), files: &[(&str, usize)], arch: Arch) -> F
     };
     let files_are =
         if files.len() == 1 { "1 ELF file is".to_owned() } else { format!("{} ELF files are", files.len()) };
-    Finding {
-        severity: Severity::Error,
-        rule: RuleCode::ForeignBinary,
-        subject: format!("/{}", files.first().map_or("", |(path, _)| path)),
-        evidence: format!("{files_are} for {processor}: {}", named.join(", ")),
-        remedy: format!("install these files for {} in a stage of the target platform", arch.name()),
-    }
+    Finding::new(
+        Severity::Error,
+        RuleCode::ForeignBinary,
+        format!("/{}", files.first().map_or("", |(path, _)| path)),
+        format!("{files_are} for {processor}: {}", named.join(", ")),
+        format!("install these files for {} in a stage of the target platform", arch.name()),
+    )
 }

@@ -22,12 +22,14 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let zstd: Vec<String> =
         layers().filter(|(_, layer)| is_zstd(layer)).map(|(number, _)| number.to_string()).collect();
-    findings.extend((!zstd.is_empty()).then(|| Finding {
-        severity: Severity::Info,
-        rule: RuleCode::MediaType,
-        subject: format!("{} {}", if zstd.len() == 1 { "layer" } else { "layers" }, zstd.join(", ")),
-        evidence: "packed with zstd, which EKS and HyperPod take and SageMaker jobs do not".to_owned(),
-        remedy: "build with --for sagemaker where SageMaker shall run it".to_owned(),
+    findings.extend((!zstd.is_empty()).then(|| {
+        Finding::new(
+            Severity::Info,
+            RuleCode::MediaType,
+            format!("{} {}", if zstd.len() == 1 { "layer" } else { "layers" }, zstd.join(", ")),
+            "packed with zstd, which EKS and HyperPod take and SageMaker jobs do not",
+            "build with --for sagemaker where SageMaker shall run it",
+        )
     }));
     findings
 }
@@ -65,13 +67,12 @@ fn is_zstd(layer: &Layer) -> bool {
 fn judge(number: usize, layer: &Layer) -> Option<Finding> {
     let media_type = layer.described.as_deref()?;
     let finding = |severity, evidence: String, remedy: &str| {
-        Some(Finding {
-            severity,
-            rule: RuleCode::MediaType,
-            subject: format!("layer {number}"),
-            evidence,
-            remedy: remedy.to_owned(),
-        })
+        // What no runtime unpacks stops everything.
+        let stops = severity == Severity::Error;
+        Some(
+            Finding::new(severity, RuleCode::MediaType, format!("layer {number}"), evidence, remedy)
+                .stopping(stops),
+        )
     };
     let Some(codec) = codec_of(media_type) else {
         return finding(

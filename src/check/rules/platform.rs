@@ -18,16 +18,16 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let named = |part: &str| if part.is_empty() { "nothing".to_owned() } else { part.to_owned() };
-    vec![Finding {
-        severity: Severity::Error,
-        rule: RuleCode::PlatformMismatch,
-        subject: "configuration".to_owned(),
-        evidence: format!(
+    vec![Finding::new(
+        Severity::Error,
+        RuleCode::PlatformMismatch,
+        "configuration",
+        format!(
             "os {}, architecture {}; {} was asked for",
             named(&config.os),
             named(&config.architecture),
             subject.platform
         ),
-        remedy: format!("build again with --arch {}", subject.platform.arch.name()),
-    }]
+        format!("build again with --arch {}", subject.platform.arch.name()),
+    )]
 }

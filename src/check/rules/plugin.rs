@@ -155,7 +155,7 @@ fn interface(plugin: &Plugin<'_>, nccl: &str, library: &FileNote) -> Option<Find
         RuleCode::PluginInterface,
         format!("/{}", plugin.path),
         format!(
-            "it offers versions {} of the network interface; /{nccl} takes {}",
+            "it offers versions {} of the network interface and /{nccl} takes {}; between nodes NCCL will use TCP sockets",
             list(&offers),
             list(&takes)
         ),

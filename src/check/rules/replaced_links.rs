@@ -15,12 +15,14 @@ pub(super) const RULE: Rule = Rule {
 const VITAL: [&str; 5] = ["bin", "lib", "lib32", "lib64", "sbin"];
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
-    let judge = |(path, target, layer): &(Box<str>, Box<str>, usize)| Finding {
-        severity: if VITAL.contains(&&**path) { Severity::Error } else { Severity::Warning },
-        rule: RuleCode::ReplacedLink,
-        subject: format!("/{path}"),
-        evidence: format!("it was a link to {target}; layer {layer} makes it a folder"),
-        remedy: format!("put the files of that layer under {target}"),
+    let judge = |(path, target, layer): &(Box<str>, Box<str>, usize)| {
+        Finding::new(
+            if VITAL.contains(&&**path) { Severity::Error } else { Severity::Warning },
+            RuleCode::ReplacedLink,
+            format!("/{path}"),
+            format!("it was a link to {target}; layer {layer} makes it a folder"),
+            format!("put the files of that layer under {target}"),
+        )
     };
     subject.image.root.replaced_links.iter().map(judge).collect()
 }

@@ -77,13 +77,13 @@ fn key(severity: Severity, path: &str, evidence: String) -> Finding {
 }
 
 fn finding(subject: &str, evidence: &str) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        rule: RuleCode::Secret,
-        subject: subject.to_owned(),
-        evidence: evidence.to_owned(),
-        remedy: "revoke it if it is one, and give it to the build as a secret mount".to_owned(),
-    }
+    Finding::new(
+        Severity::Warning,
+        RuleCode::Secret,
+        subject,
+        evidence,
+        "revoke it if it is one, and give it to the build as a secret mount",
+    )
 }
 
 pub(super) fn looks_secret(name: &str, value: &str) -> bool {

@@ -25,15 +25,15 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let named: Vec<String> =
         largest.iter().take(3).map(|(path, size)| format!("/{path} ({})", human(*size))).collect();
     let examples = if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) };
-    vec![Finding {
-        severity: Severity::Warning,
-        rule: RuleCode::WastedSpace,
-        subject: "layers".to_owned(),
-        evidence: format!(
+    vec![Finding::new(
+        Severity::Warning,
+        RuleCode::WastedSpace,
+        "layers",
+        format!(
             "{} of {} are pulled and then hidden by later layers{examples}",
             human(root.wasted),
             human(total)
         ),
-        remedy: "delete in the step that writes, or copy only the result from a build stage".to_owned(),
-    }]
+        "delete in the step that writes, or copy only the result from a build stage",
+    )]
 }

@@ -100,7 +100,7 @@ pub(super) fn transformer_engine(layer: &mut Layer, version: &str) {
     }
 }
 
-fn expect(component: Component, version: &str, distribution: &str) -> Expectation {
+pub(super) fn expect(component: Component, version: &str, distribution: &str) -> Expectation {
     Expectation {
         component,
         version: Some(version.parse().unwrap()),
@@ -206,6 +206,10 @@ seeds! {
     "library-missing", "torch-asks-for-libnuma", |image, _| {
         let needed = vec!["libnccl.so.2", "libnuma.so.1", "libcuda.so.1"];
         top(image).put(TORCH, Library { needed, ..torch() }.built());
+    };
+    "library-missing", "the-plugin-asks-for-libhwloc", |image, _| {
+        let plugin = Library { needed: vec!["libhwloc.so.15"], ..plugin("1.13.2", "ncclNetPlugin_v8") };
+        image.layers[0].put(PLUGIN, plugin.built());
     };
     "library-missing", "a-module-of-python-asks-for-libgomp", |image, _| {
         let module = Library { needed: vec!["libgomp.so.1", "libnvjpeg.so.12"], ..Library::default() };
