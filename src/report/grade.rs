@@ -4,7 +4,7 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 use serde::Serialize;
 
 use super::ReportError;
-use super::plain::{line, short, wrapped};
+use super::plain::{count, line, short, wrapped};
 use super::text::{Colour, Style, paragraph};
 use crate::catalog::SymptomSeverity;
 use crate::grade::{Aspect, Grade, Line, Status};
@@ -98,7 +98,11 @@ fn heading(grade: &Grade) -> Vec<String> {
     let logs: Vec<String> = read.logs.iter().map(|log| line(log)).collect();
     let mut lines = vec![
         format!("Log        {}", logs.join(", ")),
-        format!("           {} lines, {} messages of NCCL", read.lines, read.messages),
+        format!(
+            "           {}, {} of NCCL",
+            count(usize::try_from(read.lines).unwrap_or(usize::MAX), "line"),
+            count(usize::try_from(read.messages).unwrap_or(usize::MAX), "message")
+        ),
     ];
     if read.shortened > 0 {
         lines.push(format!("           note: of {} lines only the first 16 KiB were read", read.shortened));
@@ -185,7 +189,7 @@ pub fn junit(grade: &Grade) -> Result<String, ReportError> {
     let mut junit =
         Junit::new(format!("smp-image {} {}", env!("CARGO_PKG_VERSION"), grade.read.logs.join(" ")));
     junit.add_test_suite(suite(grade));
-    Ok(junit.to_string()?)
+    super::junit::written(&junit)
 }
 
 /// Returns `grade` as a suite: each aspect is a test; what the log does not say is an error of the test, not a failure.
