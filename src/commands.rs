@@ -32,9 +32,12 @@ mod workshop;
 mod world;
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 
 use crate::cli::{Cli, Format, Verb};
 use crate::error::{Failure, Fault};
+use crate::report::failure::FailureReport;
+use crate::report::plain;
 
 pub use world::World;
 
@@ -59,6 +62,15 @@ pub fn run_to_end(cli: &Cli, world: &World) -> Result<(), Failure> {
     });
     // Guards that clean up after a dropped build or container run as tasks; they get a moment.
     runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    if let Err(failure) = &outcome
+        && cli.format == Format::Json
+        && !world.printed.load(Ordering::Relaxed)
+    {
+        // Standard error tells the same; where this cannot be written either, the exit code says it.
+        let fault = (failure.fault.name(), failure.fault.code());
+        let document = FailureReport::of(fault, &failure.report, &failure.hints).json();
+        let _told_there = document.map(|document| world.print(&document));
+    }
     outcome
 }
 
@@ -85,12 +97,12 @@ async fn interrupts() {
     let _either_way_stop = tokio::signal::ctrl_c().await;
 }
 
-/// Writes `failure` to standard error: what, where, and last what to do next.
-pub fn tell(failure: &Failure, color: bool) {
+/// Writes `failure` to standard error: what, where, and last what to do next; broken between words to the width of `margin`.
+pub fn tell(failure: &Failure, color: bool, margin: Option<usize>) {
     let mut theme =
         if color { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
     "error:".clone_into(&mut theme.characters.error);
-    // The terminal breaks long lines; a name or a path that was broken here could not be copied.
+    // Lines are broken below, where names and paths stay whole.
     let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
     let mut text = String::new();
     let diagnostic: &dyn miette::Diagnostic = failure.report.as_ref();
@@ -115,6 +127,7 @@ pub fn tell(failure: &Failure, color: bool) {
     for hint in &failure.hints {
         lines = format!("{lines}hint: {hint}\n");
     }
+    let lines = margin.map_or_else(|| lines.clone(), |margin| plain::folded(&lines, margin));
     // Where even standard error is closed there is nobody to tell.
     let _nobody_listens = std::io::stderr().write_all(lines.as_bytes());
 }

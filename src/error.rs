@@ -58,6 +58,22 @@ impl Fault {
         }
     }
 
+    /// Returns the name as documents write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Defect => "defect",
+            Self::Usage => "usage",
+            Self::Input => "input",
+            Self::NoFit => "no-fit",
+            Self::Build => "build",
+            Self::Verdict => "verdict",
+            Self::Unauthorised => "unauthorised",
+            Self::Push => "push",
+            Self::Machine => "machine",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// Returns what the exit code means, for help and documentation.
     pub fn meaning(self) -> &'static str {
         match self {

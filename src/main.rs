@@ -14,18 +14,18 @@ fn main() -> ExitCode {
         Err(error) => {
             return tell(
                 &Failure::said(Fault::Machine, format!("cannot see the current folder: {error}")),
-                false,
+                (false, None),
             );
         }
     };
     match commands::run_to_end(&cli, &world) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => tell(&failure, world.color),
+        Err(failure) => tell(&failure, (world.color, world.margin)),
     }
 }
 
 /// Writes what happened to standard error, hints last.
-fn tell(failure: &Failure, color: bool) -> ExitCode {
-    commands::tell(failure, color);
+fn tell(failure: &Failure, (color, margin): (bool, Option<usize>)) -> ExitCode {
+    commands::tell(failure, color, margin);
     failure.fault.into()
 }

@@ -15,6 +15,7 @@ use crate::verdict::{Reason, Subject, Verdict};
 
 pub mod diff;
 pub mod facts;
+pub mod failure;
 pub mod grade;
 pub mod json;
 pub mod junit;

@@ -23,7 +23,7 @@ mod why;
 
 use crate::recipe::RecipeError;
 
-pub use explain::NoFit;
+pub use explain::{NoFit, Reason, Told};
 pub use hold::{Moves, Renewal};
 pub use locking::{Locked, lock, pin, without_gone};
 pub use question::Wishes;

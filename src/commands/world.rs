@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cli::Format;
 use crate::engine::Environment;
+use crate::report::plain;
 
 /// What a command sees of the machine.
 #[derive(Debug, Clone)]
@@ -18,12 +22,16 @@ pub struct World {
     pub terminal: bool,
     /// The width of the terminal that results go to, in characters; absent where they go elsewhere.
     pub width: Option<usize>,
+    /// The width of the terminal that remarks and errors go to, in characters; absent where they go elsewhere.
+    pub margin: Option<usize>,
     /// Whether colours are wanted.
     pub color: bool,
     /// Whether only what went wrong is said.
     pub quiet: bool,
     /// Files of facts that the user adds to the catalogue.
     pub catalog: Vec<PathBuf>,
+    /// Whether data went to standard output; every copy of this world knows.
+    pub printed: Arc<AtomicBool>,
 }
 
 impl World {
@@ -34,14 +42,17 @@ impl World {
         let terminal = io::stderr().is_terminal();
         let color = terminal && !env.contains_key("NO_COLOR");
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        let margin = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
         Ok(Self {
             env,
             folder: std::env::current_dir()?,
             terminal,
             width,
+            margin,
             color,
             quiet: false,
             catalog: Vec::new(),
+            printed: Arc::default(),
         })
     }
 
@@ -69,10 +80,19 @@ impl World {
 
     /// Writes data to standard output. A reader that has gone away is no failure.
     pub fn print(&self, text: &str) -> io::Result<()> {
+        self.printed.store(true, Ordering::Relaxed);
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
+        }
+    }
+
+    /// Writes a result to standard output; one for people is broken to the width of the terminal where it goes to one.
+    pub fn present(&self, text: &str, format: Format) -> io::Result<()> {
+        match (format, self.width) {
+            (Format::Text, Some(width)) => self.print(&plain::folded(text, width)),
+            _ => self.print(text),
         }
     }
 
@@ -81,7 +101,8 @@ impl World {
         if self.quiet {
             return;
         }
+        let folded = self.margin.map(|margin| plain::folded(text, margin));
         // Where even standard error is closed there is nobody to tell.
-        let _nobody_listens = writeln!(io::stderr(), "{text}");
+        let _nobody_listens = writeln!(io::stderr(), "{}", folded.as_deref().unwrap_or(text));
     }
 }

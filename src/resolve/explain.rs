@@ -24,10 +24,14 @@ pub struct NoFit {
 }
 
 impl NoFit {
+    /// Returns the conflicts in the order in which they are told.
+    pub fn told(&self) -> &[Told] {
+        &self.told
+    }
+
     /// Returns the changes of one line that are offered, for each conflict, as they are printed.
     pub fn repairs(&self) -> Vec<Vec<String>> {
-        let text = |told: &Told| told.repairs.iter().map(ToString::to_string).collect();
-        self.told.iter().map(text).collect()
+        self.told.iter().map(Told::repairs).collect()
     }
 
     /// Returns the changes that settle every conflict together, where they were found, as they are printed.
@@ -38,12 +42,25 @@ impl NoFit {
 
 /// One conflict, told.
 #[derive(Debug)]
-struct Told {
+pub struct Told {
     message: String,
     help: String,
     labels: Vec<LabeledSpan>,
     source: NamedSource<Arc<str>>,
+    facts: Vec<Reason>,
     repairs: Vec<Edit>,
+}
+
+impl Told {
+    /// Returns the facts that exclude each other.
+    pub fn facts(&self) -> &[Reason] {
+        &self.facts
+    }
+
+    /// Returns the changes of one line that are offered, as they are printed.
+    pub fn repairs(&self) -> Vec<String> {
+        self.repairs.iter().map(ToString::to_string).collect()
+    }
 }
 
 impl fmt::Display for Told {
@@ -175,16 +192,19 @@ fn tell(source: &Source, recipe: &Recipe, problem: &Problem, conflict: &Conflict
         message,
         help: help.join("\n"),
         labels,
+        facts,
         repairs: helps.to_vec(),
         source: NamedSource::new(&source.origin, Arc::clone(&source.text)),
     }
 }
 
 /// A fact in a conflict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reason {
-    pub(super) sentence: String,
-    pub(super) origin: String,
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Reason {
+    /// What it says, in one plain sentence.
+    pub sentence: String,
+    /// Where it is from, how sure that is, and when it was read.
+    pub origin: String,
 }
 
 /// Returns the facts of `conflict`, those of one table shortened to the rows that matter.

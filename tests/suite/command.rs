@@ -1,6 +1,7 @@
 //! The command line as a user meets it on a machine that has nothing: no engine, no network, no account.
 
 mod documentation;
+mod failing;
 mod help;
 mod locking;
 mod upgrading;

@@ -121,3 +121,10 @@ fn golden_schema_of_diff() {
     let schema = serde_json::to_string_pretty(&smp_image::report::diff::Difference::schema()).unwrap() + "\n";
     golden::equals(&root().join("docs/diff.schema.json"), &schema);
 }
+
+#[test]
+fn golden_schema_of_a_failure() {
+    let schema =
+        serde_json::to_string_pretty(&smp_image::report::failure::FailureReport::schema()).unwrap() + "\n";
+    golden::equals(&root().join("docs/failure.schema.json"), &schema);
+}
