@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::workshop;
 use crate::catalog::{Catalog, Confidence, FactRef, TABLES};
 use crate::cli::{CatalogVerb, Cli, ConfidenceArg, Format};
 use crate::commands::World;
@@ -23,12 +24,10 @@ pub(super) fn load(world: &World) -> Result<Catalog, Failure> {
     Ok(catalog)
 }
 
-#[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
 fn read(path: &Path, world: &World) -> Result<Source, Failure> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(world.path(path)).map_err(|error| {
-        Failure::said(Fault::Input, format!("cannot read {shown}: {error}"))
-            .hint("--catalog names a file of facts: docs/catalog.md says how to write one")
+    let text = workshop::text(&world.path(path), &shown).map_err(|failure| {
+        failure.hint("--catalog names a file of facts: docs/catalog.md says how to write one")
     })?;
     Ok(Source::new(shown, text))
 }
@@ -49,13 +48,13 @@ pub(super) async fn run(verb: &CatalogVerb, cli: &Cli, world: &World) -> Result<
     let width = world.width.unwrap_or(Style::default().width);
     let text = match cli.format {
         Format::Json => facts::json(&listing, &chosen)?,
-        _ if everything(verb) => facts::overview(&listing, &chosen, width),
+        _ if everything(verb) => facts::overview(&listing, &chosen),
         _ => facts::list(&listing, &chosen, width),
     };
     if chosen.is_empty() {
         world.say("no fact fits");
     }
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }
 
 fn everything(verb: &CatalogVerb) -> bool {

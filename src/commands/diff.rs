@@ -14,5 +14,5 @@ pub(super) async fn run(verb: &Diff, cli: &Cli, world: &World) -> Result<(), Fai
     let after = source::inspect(&verb.after, doors, target, world).await?;
     let difference = Difference::new((&verb.before, &before), (&verb.after, &after));
     let text = if cli.format == Format::Json { difference.json()? } else { difference.text() };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }

@@ -34,7 +34,7 @@ pub(super) async fn run(
     } else {
         told(catalog, &drift, age, index.wheels.len())
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))?;
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))?;
     match drift.len() {
         0 => Ok(()),
         many => Err(Failure::said(

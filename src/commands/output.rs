@@ -41,7 +41,7 @@ pub(super) fn print(report: &Report, cli: &Cli, world: &World) -> Result<(), Fai
         Format::Junit => report::junit::render(report)?,
         Format::Sarif => report::sarif::render(report)?,
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }
 
 /// Returns how text looks here. Colours are for the terminal that shows the report, not for a file that keeps it.

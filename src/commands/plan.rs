@@ -39,7 +39,7 @@ pub(super) async fn run(verb: &PlanVerb, cli: &Cli, world: &World) -> Result<(),
                 .fold(told(&prepared.plan), |text, said| format!("{text}note: {said}\n")),
         }
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }
 
 /// Resolves from the catalogue alone; a lock at hand says which versions are kept.
@@ -48,7 +48,7 @@ async fn outline(verb: &PlanVerb, memory: Option<u64>, world: &World) -> Result<
     let platform = Platform { arch: verb.recipe.arch };
     let catalog = super::catalog::load(world)?;
     let old = workpiece.lock(platform)?;
-    let renewal = Renewal { old: old.as_ref(), ..Renewal::default() };
+    let renewal = Renewal { old: old.as_ref(), allow_unknown: verb.allow_unknown, ..Renewal::default() };
     let (source, recipe) = (&workpiece.source, &workpiece.recipe);
     let locked = resolve::lock(source, recipe, platform, &catalog, &renewal, &Offline).await?;
     let options = Options { builder_memory: memory, ..Options::default() };

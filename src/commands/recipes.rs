@@ -24,5 +24,5 @@ pub(super) fn run(format: Format, world: &World) -> Result<(), Failure> {
             rows.iter().map(|(name, about)| format!("{name:width$}  {about}\n")).collect();
         lines.concat()
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, format).map_err(|error| super::failure::stdout(&error))
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::workshop;
-use crate::catalog::Catalog;
 use crate::cli::{Cli, Format, WhyVerb};
 use crate::commands::World;
 use crate::error::{Failure, Fault};
@@ -13,7 +12,7 @@ use crate::resolve::{self, Ground, Why, Wishes};
 
 pub(super) fn run(verb: &WhyVerb, cli: &Cli, world: &World) -> Result<(), Failure> {
     let workpiece = workshop::recipe(verb.recipe.recipe.as_deref(), world)?;
-    let catalog = Catalog::embedded()?;
+    let catalog = super::catalog::load(world)?;
     let lock = workpiece.lock(Platform { arch: verb.recipe.arch })?;
     let keep = lock.map(|lock| lock.versions()).unwrap_or_default();
     let wishes = Wishes { keep, allow_unknown: verb.allow_unknown };
@@ -35,7 +34,7 @@ pub(super) fn run(verb: &WhyVerb, cli: &Cli, world: &World) -> Result<(), Failur
             .map_err(|error| Failure::said(Fault::Defect, error.to_string()))?,
         Format::Text | Format::Junit | Format::Sarif => told(&why),
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }
 
 fn told(why: &Why) -> String {

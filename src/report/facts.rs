@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::ReportError;
-use super::plain::{line, short};
+use super::plain::line;
 use crate::catalog::{Catalog, FactRef, Override, TABLES, shown};
 
 /// A value longer than this stands on a line of its own.
@@ -50,7 +50,7 @@ pub fn json(listing: &Listing<'_>, facts: &[FactRef<'_>]) -> Result<String, Repo
 }
 
 /// Returns the names of the tables with how many facts each has and how old the oldest is.
-pub fn overview(listing: &Listing<'_>, facts: &[FactRef<'_>], width: usize) -> String {
+pub fn overview(listing: &Listing<'_>, facts: &[FactRef<'_>]) -> String {
     let name_width = TABLES.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let mut lines = vec![
         format!("catalogue {}: {} facts", listing.catalog.revision, facts.len()),
@@ -60,15 +60,13 @@ pub fn overview(listing: &Listing<'_>, facts: &[FactRef<'_>], width: usize) -> S
     for (name, about) in TABLES {
         let of_table = || facts.iter().filter(|fact| fact.table == *name);
         let oldest = of_table().map(|fact| fact.fact.date.as_str()).min().unwrap_or("-");
-        let row = format!("{name:<name_width$}  {:>5}  {oldest:<10}  {about}", of_table().count());
-        lines.push(short(&row, width.max(60)));
+        lines.push(format!("{name:<name_width$}  {:>5}  {oldest:<10}  {about}", of_table().count()));
     }
     lines.push(String::new());
     lines.push(
-        "`smp-image catalog TABLE` lists one, `smp-image catalog COMPONENT` what is known of a component;"
+        "`smp-image catalog TABLE` lists one, `smp-image catalog COMPONENT` what is known of a component; --sources says where from"
             .to_owned(),
     );
-    lines.push("--sources says where from.".to_owned());
     text(&lines)
 }
 

@@ -6,7 +6,7 @@ mod checked;
 
 pub use checked::explained;
 
-use super::plain::{bytes, count, line, short, took, wrapped};
+use super::plain::{bytes, count, line, middle, short, took, wrapped};
 use super::{Building, Judgement, Report};
 use crate::catalog::Own;
 use crate::check::{ComponentSeen, Inspection, Severity};
@@ -105,7 +105,8 @@ fn looked_at(inspection: &Inspection) -> String {
     let read = &inspection.read;
     let duration = took(Duration::try_from_secs_f64(read.took).unwrap_or_default());
     let (size, files, elf_files) = (bytes(read.bytes), read.files, read.elf_files);
-    format!("Looked at  {size} in {duration}: {files} files, {elf_files} of them ELF")
+    let files = count(usize::try_from(files).unwrap_or(usize::MAX), "file");
+    format!("Looked at  {size} in {duration}: {files}, {elf_files} of them ELF")
 }
 
 /// Returns the lines as text, each with its end.
@@ -294,14 +295,15 @@ fn hint(remedy: &str) -> Option<String> {
 }
 
 fn verdict(judgement: &Judgement, style: Style) -> String {
-    let notes =
-        |lines: &[String]| lines.iter().map(|note| format!("           note: {}", line(note))).collect();
     let (word, mut lines): (String, Vec<String>) = match judgement {
-        Judgement::Passed { notes: open, .. } => (style.paint("passed", Colour::Green), notes(open)),
-        Judgement::Refused { reasons } => {
-            let lines = reasons.iter().map(|reason| format!("           {}", line(&reason.what)));
-            (style.paint("refused", Colour::Red), lines.collect())
-        }
+        Judgement::Passed { notes, .. } => (
+            style.paint("passed", Colour::Green),
+            notes.iter().flat_map(|note| hanging(note, "note: ", style)).collect(),
+        ),
+        Judgement::Refused { reasons } => (
+            style.paint("refused", Colour::Red),
+            reasons.iter().flat_map(|reason| hanging(&reason.what, "", style)).collect(),
+        ),
     };
     lines.insert(0, format!("Verdict    {word}"));
     paragraph(&lines)
@@ -353,7 +355,9 @@ fn table<const N: usize>(rows: &[[String; N]], width: usize) -> String {
             written += cell;
             written.extend(std::iter::repeat_n(' ', width + 2 - visible(cell)));
         }
-        written += &short(&row[N - 1], width.saturating_sub(before).max(20));
+        let room = width.saturating_sub(before).max(20);
+        written +=
+            &if row[N - 1].starts_with('/') { middle(&row[N - 1], room) } else { short(&row[N - 1], room) };
         text += written.trim_end();
         text.push('\n');
     }

@@ -102,7 +102,7 @@ fn spinner() -> ProgressStyle {
 
 fn bytes_bar() -> ProgressStyle {
     let style = styled(
-        "          {prefix:32} [{bar:24}] {decimal_bytes:>9} of {decimal_total_bytes:9} {decimal_bytes_per_sec}",
+        "  {prefix:32} [{wide_bar}] {decimal_bytes:>9} of {decimal_total_bytes:9} {decimal_bytes_per_sec}",
         ProgressStyle::default_bar(),
     );
     style.progress_chars("=> ")

@@ -88,23 +88,61 @@ fn standard_output_that_takes_nothing_is_a_failure_that_is_told() {
     ended.failed(9, &["cannot write to standard output: No space left on device"]);
 }
 
+/// Runs the program with `arguments` on a terminal of `columns`.
+fn on_a_terminal(place: &Place, columns: usize, arguments: &[&str], variable: Option<&str>) -> Ended {
+    let program = place.program(arguments);
+    let words: Vec<_> = std::iter::once(program.get_program()).chain(program.get_args()).collect();
+    let line = words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args([
+        "--quiet",
+        "--return",
+        "--command",
+        &format!("stty rows 50 cols {columns}; {line}"),
+        "/dev/null",
+    ]);
+    script.current_dir(place.path(""));
+    script.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script.env("TERM", "xterm").envs(variable.map(|name| (name, "1"))).stdin(Stdio::null());
+    Ended::of(&mut script)
+}
+
+#[test]
+fn on_a_terminal_no_line_is_broken_within_a_word() {
+    let place = locked();
+    place.write("none.toml", include_str!("../../errors/no-fit-three-conflicts.toml"));
+    for arguments in [
+        &["plan", "quickstart"][..],
+        &["recipes"],
+        &["catalog"],
+        &["why", "pytorch", "pytorch-te"],
+        &["lock", "none.toml", "--offline"],
+        &["build", "quickstart"],
+        &["check", "--explain", "no-such-rule"],
+        &["doctor", "quickstart", "--offline"],
+    ] {
+        let piped = place.run(arguments);
+        let whole = format!("{}\n{}", piped.out, piped.err);
+        for columns in [60, 80, 120] {
+            let shown = on_a_terminal(&place, columns, arguments, Some("NO_COLOR")).out;
+            for line in shown.lines().map(str::trim_end).filter(|line| line.chars().count() > columns) {
+                // A word that is wider than the terminal, such as a path, stays whole.
+                assert!(!line.trim_start().contains(' '), "{arguments:?} at {columns} columns: {line}");
+            }
+            let words: std::collections::BTreeSet<&str> = whole.split_whitespace().collect();
+            let torn: Vec<&str> = shown.split_whitespace().filter(|word| !words.contains(word)).collect();
+            assert!(torn.is_empty(), "{arguments:?} at {columns} columns: {torn:?}");
+        }
+    }
+}
+
 #[test]
 fn colours_go_to_terminals_only_and_not_where_they_are_unwanted() {
     let place = locked();
-    let on_a_terminal = |variable: Option<&str>| {
-        let program = place.program(&["plan", "absent"]);
-        let words: Vec<_> = std::iter::once(program.get_program()).chain(program.get_args()).collect();
-        let line = words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(place.path(""));
-        script.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        script.env("TERM", "xterm").envs(variable.map(|name| (name, "1"))).stdin(Stdio::null());
-        Ended::of(&mut script)
-    };
-    let coloured = on_a_terminal(None);
+    let coloured = on_a_terminal(&place, 80, &["plan", "absent"], None);
     assert_eq!(coloured.code, 3, "{coloured:?}");
     assert!(coloured.out.contains("\u{1b}["), "{}", coloured.out);
-    let plain = on_a_terminal(Some("NO_COLOR"));
+    let plain = on_a_terminal(&place, 80, &["plan", "absent"], Some("NO_COLOR"));
     assert_eq!(plain.code, 3, "{plain:?}");
     assert!(
         !plain.out.contains('\u{1b}') && plain.out.contains("error: there is no recipe"),
