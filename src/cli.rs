@@ -166,7 +166,7 @@ pub struct Render {
     #[arg(long, value_enum, default_value_t = Dialect::Buildkit)]
     pub dialect: Dialect,
     /// Memory of the builder in GiB, from which follows how many compilers run at once.
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
+    #[arg(long, value_name = "GIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     pub memory: u64,
     /// The processor architecture of the builder; without it that of the image.
     #[arg(long, value_name = "ARCH", value_enum)]

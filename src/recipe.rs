@@ -199,7 +199,14 @@ impl Recipe {
     ///
     /// Fails on TOML syntax, unknown keys (naming the nearest known one), wrong types and malformed values, each with its place.
     pub fn parse(source: &Source) -> Result<Self, RecipeError> {
-        toml::from_str(&source.text).map_err(|error| explain(source, &error, "not a key of a recipe"))
+        toml::from_str(&source.text).map_err(|error| {
+            let explained = explain(source, &error, "not a key of a recipe");
+            match error.message().split('`').nth(1).filter(|_| error.message().starts_with("missing field `"))
+            {
+                Some(key) => explained.with_label("it is missing here").with_help(begin(source, key)),
+                None => explained,
+            }
+        })
     }
 
     /// Returns the version range that the recipe asks of `component`.
@@ -208,13 +215,36 @@ impl Recipe {
     }
 }
 
+/// Returns how to add `key`, which a recipe must have.
+fn begin(source: &Source, key: &str) -> String {
+    let line = match key {
+        "name" => "name = \"my-image\"",
+        "instances" => "instances = [\"ml.p5.48xlarge\"]",
+        "base" => "[base] with image = \"debian:trixie-slim\" below it",
+        "image" => "image = \"debian:trixie-slim\"",
+        other => return format!("add `{other}`"),
+    };
+    let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    let whole = if blank { "; `smp-image new` writes a whole recipe" } else { "" };
+    format!("such as {line}{whole}")
+}
+
 /// Turns a TOML error into one that names the place and, for a misspelt key, which is `no_key`, the nearest known key.
 pub(crate) fn explain(source: &Source, error: &toml::de::Error, no_key: &str) -> RecipeError {
     let message = error.message().trim().to_owned();
     let span = error.span().unwrap_or(0..0);
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, rest)) = unknown else {
-        return RecipeError::at(source, span, message);
+        let list = message.starts_with("invalid type: string") && message.ends_with("expected a sequence");
+        // What TOML's documentation calls an array and a table.
+        let message = message
+            .replace("expected a sequence", "expected a list")
+            .replace("expected a map", "expected a table");
+        let report = RecipeError::at(source, span.clone(), message);
+        return match source.text.get(span).filter(|_| list) {
+            Some(written) => report.with_help(format!("a list stands in brackets: [{written}]")),
+            None => report,
+        };
     };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     let report = RecipeError::at(source, span, format!("unknown key `{key}`")).with_label(no_key);

@@ -65,11 +65,14 @@ pub struct PlanVerb {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Memory of the builder in GiB, from which follows how many compilers run at once.
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
+    #[arg(long, value_name = "GIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     pub memory: u64,
     /// Need no lock and ask nobody: the versions that the catalogue chooses, and what they mean.
     #[arg(long)]
     pub offline: bool,
+    /// Take a version that the catalogue does not know where the recipe names one; nothing is then known of it.
+    #[arg(long, requires = "offline")]
+    pub allow_unknown: bool,
     /// Where compiled wheels are kept: those that are there need not be compiled.
     #[arg(long, value_name = "PLACE", env = "SMP_IMAGE_WHEELHOUSE")]
     pub wheelhouse: Option<String>,

@@ -215,9 +215,8 @@ fn refuse_open_pins(draft: &Draft) -> Result<(), Failure> {
     if open.is_empty() {
         return Ok(());
     }
-    Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; "))).hint(
-        format!("lock again where the network reaches it: smp-image lock {}", draft.workpiece.source.origin),
-    ))
+    Err(Failure::said(Fault::Input, format!("--locked, and the lock leaves open: {}", open.join("; ")))
+        .hint(format!("lock again where the network reaches it: {}", draft.locking())))
 }
 
 fn tags(arguments: &BuildArgs, recipe: &Recipe) -> Result<Vec<Reference>, Failure> {

@@ -37,19 +37,21 @@ pub(super) async fn run(verb: &Check, cli: &Cli, world: &World) -> Result<(), Fa
         FailOn::Never => false,
     };
     let failed = inspection.findings.iter().filter(failing).count();
+    let gravest = inspection.findings.first().map(|finding| finding.rule);
     let mut report =
         output::about(Subject { reference: name.clone(), id: inspection.config.digest, platform });
     report.inspection = Some(inspection);
     report.catalog = own;
     output::print(&report, cli, world)?;
-    match failed {
-        0 => Ok(()),
-        1 => Err(Failure::said(Fault::Verdict, "the image does not pass: one finding speaks against it")),
-        many => Err(Failure::said(
-            Fault::Verdict,
-            format!("the image does not pass: {many} findings speak against it"),
-        )),
-    }
+    let said = match failed {
+        0 => return Ok(()),
+        1 => "one finding speaks against it".to_owned(),
+        many => format!("{many} findings speak against it"),
+    };
+    let failure = Failure::said(Fault::Verdict, format!("the image does not pass: {said}"));
+    Err(gravest.into_iter().fold(failure, |failure, rule| {
+        failure.hint(format!("smp-image check --explain {rule} tells what goes wrong with the gravest"))
+    }))
 }
 
 /// Tells what the rule `code` looks for and why.
@@ -135,6 +137,7 @@ fn unknown_instance(name: &str) -> Failure {
         Fault::Usage,
         format!("`{}` is no instance type that the catalogue knows", name.escape_debug()),
     )
+    .hint("`smp-image catalog instance` lists those that it knows")
 }
 
 /// Reads what the recipe silences; a rule that does not exist and an empty reason are pointed at.

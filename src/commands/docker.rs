@@ -8,7 +8,7 @@ use crate::engine::{
     Builder, Cache, Credentials, DockerEngine, Endpoint, Engine as _, Gpus, ImageInfo, Secret,
 };
 use crate::error::{Failure, Fault};
-use crate::oci::Platform;
+use crate::oci::{Platform, Reference};
 
 /// The kind of NVIDIA's GPUs in the Container Device Interface.
 const CDI_KIND: &str = "nvidia.com/gpu";
@@ -58,12 +58,27 @@ pub(super) fn network(asked: &str, usual: &str, studio: bool) -> String {
 /// The only network that SageMaker Studio allows.
 const STUDIO_NETWORK: &str = "sagemaker";
 
+/// How images are named.
+pub(super) const FORM: &str = "an image is named as HOST/REPOSITORY:TAG, such as smp-image/quickstart:latest";
+
+/// Refuses what can name no image, before anybody is asked for it.
+pub(super) fn names_an_image(name: &str) -> Result<(), Failure> {
+    // Engines know images by their identity too.
+    match name.strip_prefix("sha256:").unwrap_or(name).parse::<Reference>() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Failure::said(Fault::Usage, format!("`{}` names no image: {error}", name.escape_debug())))
+        }
+    }
+}
+
 /// Finds an image in the engine and makes sure that it is made for `platform`.
 pub(super) async fn image(
     engine: &DockerEngine,
     name: &str,
     platform: Platform,
 ) -> Result<ImageInfo, Failure> {
+    names_an_image(name).map_err(|failure| failure.hint(FORM))?;
     let image = engine.image(name).await?.ok_or_else(|| {
         Failure::said(Fault::Usage, format!("the engine has no image `{name}`"))
             .hint("`docker image ls` lists what it has; `docker pull` brings one from a registry")

@@ -15,7 +15,6 @@ use crate::report;
 
 pub(super) fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure> {
     let catalog = super::catalog::load(world)?;
-    told(&catalog, world);
     let expected = Expected::on(&instances(&verb.cluster.instances, &catalog)?);
     let table = NcclLog::embedded()?;
     let mut grader = Grader::new(&table, expected);
@@ -25,13 +24,6 @@ pub(super) fn run(verb: &Smoke, cli: &Cli, world: &World) -> Result<(), Failure>
     let grade = grader.finish();
     print(&grade, cli, world)?;
     passed(&grade)
-}
-
-/// Tells what files of the user's did to the facts.
-pub(super) fn told(catalog: &Catalog, world: &World) {
-    for sentence in catalog.own().sentences() {
-        world.say(&format!("note: {sentence}"));
-    }
 }
 
 /// Returns the verdict as the end of a command.
@@ -79,7 +71,10 @@ fn read(grader: &mut Grader<'_>, path: &Path, world: &World) -> Result<(), Failu
         grader.read(&name, BufReader::with_capacity(1 << 16, file))
     };
     read.map_err(|error| {
-        Failure::said(Fault::Machine, format!("cannot read the log {name} to its end: {error}"))
+        let fault =
+            if error.kind() == std::io::ErrorKind::IsADirectory { Fault::Usage } else { Fault::Machine };
+        Failure::said(fault, format!("cannot read the log {name} to its end: {error}"))
+            .hint("--grade-log takes a file, or `-` for standard input")
     })
 }
 
@@ -89,5 +84,5 @@ fn print(grade: &Grade, cli: &Cli, world: &World) -> Result<(), Failure> {
         Format::Json => report::grade::json(grade)?,
         Format::Junit => report::grade::junit(grade)?,
     };
-    world.print(&text).map_err(|error| super::failure::stdout(&error))
+    world.present(&text, cli.format).map_err(|error| super::failure::stdout(&error))
 }

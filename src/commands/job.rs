@@ -10,7 +10,6 @@ use crate::recipe::BadValue;
 
 pub(super) fn run(verb: &Job, cli: &Cli, world: &World) -> Result<(), Failure> {
     let catalog = super::catalog::load(world)?;
-    grade::told(&catalog, world);
     let [instance] = grade::instances(&verb.instances, &catalog)?[..] else {
         return Err(Failure::said(Fault::Usage, "a job runs on one type of instance")
             .hint("write a manifest for each; p4d and p4de exchange EFA traffic with no other type"));

@@ -124,7 +124,7 @@ fn at_hand(
             world.say(&format!("made anew: {error}"));
             Ok(None)
         }
-        Some(Err(error)) => Err(workpiece.unreadable_lock(&error)),
+        Some(Err(error)) => Err(workpiece.unreadable_lock(platform, &error)),
     }
 }
 
@@ -146,7 +146,7 @@ fn named(moves: &Moves, workpiece: &Workpiece, old: Option<&Lock>) -> Result<(),
 }
 
 fn check(workpiece: &Workpiece, platform: Platform, cli: &Cli, world: &World) -> Result<(), Failure> {
-    let lock = fresh(workpiece, platform)?.ok_or_else(|| missing(workpiece))?;
+    let lock = fresh(workpiece, platform)?.ok_or_else(|| missing(workpiece, platform))?;
     let unresolved = lock.unresolved();
     if cli.format == Format::Json {
         let document =
@@ -167,7 +167,7 @@ pub(super) fn fresh(workpiece: &Workpiece, platform: Platform) -> Result<Option<
         Freshness::Fresh => Ok(Some(lock)),
         Freshness::Stale(reasons) => {
             Err(Failure::said(Fault::Input, format!("the lock is stale: {}", reasons.join("; ")))
-                .hint(format!("lock again: smp-image lock {}", workpiece.source.origin)))
+                .hint(format!("lock again: {}", workpiece.locking(platform))))
         }
     }
 }
@@ -216,9 +216,18 @@ pub(super) async fn for_build(
 }
 
 /// Says that there is no lock.
-pub(super) fn missing(workpiece: &Workpiece) -> Failure {
-    Failure::said(Fault::Input, format!("{} has no lock", workpiece.source.origin))
-        .hint(format!("write it: smp-image lock {}", workpiece.source.origin))
+pub(super) fn missing(workpiece: &Workpiece, platform: Platform) -> Failure {
+    let failure =
+        Failure::said(Fault::Input, format!("{} has no lock for {platform}", workpiece.source.origin));
+    match workpiece.home {
+        Home::File(_) => failure.hint(format!("write it: {}", workpiece.locking(platform))),
+        // Nobody can write a lock into the program.
+        Home::Builtin => failure.hint(format!(
+            "take a copy of the recipe and lock that: smp-image new --from {}, then smp-image lock --arch {}",
+            workpiece.recipe.name.get_ref(),
+            platform.arch.name()
+        )),
+    }
 }
 
 async fn made(

@@ -18,10 +18,13 @@ pub(super) fn run(verb: &New, world: &World) -> Result<(), Failure> {
         return Err(Failure::said(Fault::Input, format!("{name} is already here"))
             .hint("move it away first; nothing was changed"));
     }
-    workshop::write(&path, recipe.text)?;
     if let Some(text) = recipe.lock {
         workshop::write(&lock, text)?;
     }
+    workshop::write(&path, recipe.text).inspect_err(|_| {
+        // A lock alone would be in the way of the next try. Where it cannot be removed the error that is told says why.
+        let _left = std::fs::remove_file(&lock);
+    })?;
     world.say(&format!("wrote {HERE} from {}; next: smp-image build --arch amd64", verb.from));
     Ok(())
 }

@@ -84,9 +84,14 @@ impl Draft {
         let platform = Platform { arch: arguments.arch };
         let lock = lock::fresh(&workpiece, platform)?;
         if lock.is_none() && asking == Asking::Forbidden {
-            return Err(lock::missing(&workpiece));
+            return Err(lock::missing(&workpiece, platform));
         }
         Ok(Self { workpiece, lock, platform, mirrors, asking })
+    }
+
+    /// Returns the command that locks the recipe.
+    pub(super) fn locking(&self) -> String {
+        self.workpiece.locking(self.platform)
     }
 
     /// Refuses a recipe that copies what is not there; that a file can be read turns out when it is.

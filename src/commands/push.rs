@@ -17,6 +17,7 @@ const DEFAULT_TAG: &str = "latest";
 
 pub(super) async fn run(verb: &Push, cli: &Cli, world: &World) -> Result<(), Failure> {
     let destination = destination(&verb.push, None)?;
+    docker::names_an_image(&verb.image).map_err(|failure| failure.hint(docker::FORM))?;
     let engine = docker::connect(&verb.engine, world)?;
     let image = engine.image(&verb.image).await?.ok_or_else(|| {
         Failure::said(Fault::Usage, format!("the engine has no image `{}`", verb.image))

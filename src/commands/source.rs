@@ -1,7 +1,7 @@
 //! Where an image that is looked into comes from: the engine, a registry, a folder, a file; by the names that skopeo uses.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{docker, workshop};
 use crate::check::{self, Blobs, CheckError, Inspection, Layout, Target};
@@ -11,6 +11,7 @@ use crate::engine::{Credentials, Engine as _, Login};
 use crate::error::{Failure, Fault};
 use crate::oci::{Digest, Reference};
 use crate::plan::Options;
+use crate::recipe::nearest;
 use crate::registry::distribution::{Distribution, Limits, RegistryError};
 
 /// Where an image is.
@@ -54,24 +55,61 @@ pub(super) async fn inspect(
     target: Target,
     world: &World,
 ) -> Result<Inspection, Failure> {
-    match Source::parse(name, |path| world.path(path)) {
+    let source = Source::parse(name, |path| world.path(path));
+    if let Source::Plain(reference) | Source::Engine(reference) | Source::Registry(reference) = &source {
+        docker::names_an_image(reference).map_err(|failure| failure.hint(meant(reference, world)))?;
+    }
+    match source {
         Source::Engine(name) => engine(doors.0, &name, target, world).await,
         Source::Registry(name) => registry(doors.1, &name, target, world).await,
         Source::Plain(name) => plain(doors, &name, target, world).await,
         Source::Layout(folder) => {
-            blocking(move || {
+            is_layout(&folder)?;
+            aside(move || {
                 let (layout, index) = Layout::open(&folder)?;
                 check::inspect_blobs(index, &layout, &target)
             })
             .await
         }
         Source::Archive(path) => {
-            let file = std::fs::File::open(&path).map_err(|error| {
-                Failure::said(Fault::Usage, format!("cannot open {}: {error}", path.display()))
-            })?;
-            blocking(move || check::inspect_file(file, &target)).await
+            let unopened = |reason: String| {
+                Failure::said(Fault::Usage, format!("cannot open {}: {reason}", path.display()))
+                    .hint("docker-archive:FILE is what `docker save --output FILE IMAGE` wrote")
+            };
+            let file = std::fs::File::open(&path).map_err(|error| unopened(error.to_string()))?;
+            if path.is_dir() {
+                return Err(unopened("it is a folder".to_owned()).hint("oci:DIR is a folder in OCI's layout"));
+            }
+            aside(move || check::inspect_file(file, &target)).await
         }
     }
+}
+
+/// Returns what to say instead of a name that can name no image.
+fn meant(name: &str, world: &World) -> String {
+    let path = world.path(name);
+    if name.is_empty() || !path.exists() {
+        format!("{}; oci:DIR and docker-archive:FILE name a place", docker::FORM)
+    } else if path.is_dir() {
+        format!("a folder in OCI's layout is named oci:{name}")
+    } else {
+        format!("a file that `docker save` wrote is named docker-archive:{name}")
+    }
+}
+
+/// Refuses a folder that cannot be a layout.
+fn is_layout(folder: &Path) -> Result<(), Failure> {
+    let refused = |why: &str| {
+        Failure::said(Fault::Usage, format!("{} {why}", folder.display()))
+            .hint("oci:DIR is a folder in OCI's layout, with index.json and blobs; docker-archive:FILE is what `docker save` wrote")
+    };
+    if !folder.is_dir() {
+        return Err(refused(if folder.exists() { "is no folder" } else { "is not there" }));
+    }
+    if !folder.join("index.json").is_file() {
+        return Err(refused("is no folder in OCI's layout: it has no index.json"));
+    }
+    Ok(())
 }
 
 async fn engine(
@@ -90,7 +128,7 @@ async fn plain(doors: Doors<'_>, name: &str, target: Target, world: &World) -> R
     let without = match docker::connect(doors.0, world) {
         Ok(door) => match door.image(name).await {
             Ok(Some(_)) => return engine(doors.0, name, target, world).await,
-            Ok(None) => Failure::said(Fault::Usage, format!("the engine has no image `{name}`")),
+            Ok(None) => absent(name),
             Err(error) => error.into(),
         },
         Err(failure) => failure,
@@ -100,11 +138,22 @@ async fn plain(doors: Doors<'_>, name: &str, target: Target, world: &World) -> R
     if names_registry {
         return registry(doors.1, name, target, world).await;
     }
-    Err(without.hint("`docker image ls` lists what it has; `docker pull` brings one from a registry").hint(
-        format!(
-            "docker://{name} looks into the image in its registry, oci:DIR and docker-archive:FILE into files"
-        ),
-    ))
+    Err(without.hint(format!(
+        "docker://{name} looks into the image in its registry, oci:DIR and docker-archive:FILE into files"
+    )))
+}
+
+/// Says that the engine has no such image.
+fn absent(name: &str) -> Failure {
+    let failure = Failure::said(Fault::Usage, format!("the engine has no image `{name}`"));
+    let transport = name.split_once(':').map(|(transport, _)| transport);
+    let known = || ["docker-daemon", "docker-archive", "docker", "oci"].into_iter();
+    match transport.and_then(|said| nearest(said, known())) {
+        Some(near) => failure.hint(format!(
+            "places are named docker-daemon:, docker://, oci: and docker-archive:; was {near} meant?"
+        )),
+        None => failure.hint("`docker image ls` lists what it has; `docker pull` brings one from a registry"),
+    }
 }
 
 async fn registry(
@@ -147,7 +196,21 @@ impl Blobs for Remote {
     }
 }
 
-/// Runs what waits for bytes on a thread that may wait.
+/// Runs what reads files of this machine on a thread for which nobody waits when the user interrupts: it has nothing to clean up, and
+/// a pipe may be silent for ever.
+async fn aside(
+    look: impl FnOnce() -> Result<Inspection, CheckError> + Send + 'static,
+) -> Result<Inspection, Failure> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Where nobody waits any more there is nobody to tell.
+        let _told = answer.send(look());
+    });
+    let looked = answered.await.map_err(|error| CheckError::Read(std::io::Error::other(error)));
+    Ok(looked.and_then(std::convert::identity)?)
+}
+
+/// Runs what waits for bytes from a registry on a thread that may wait.
 async fn blocking(
     look: impl FnOnce() -> Result<Inspection, CheckError> + Send + 'static,
 ) -> Result<Inspection, Failure> {

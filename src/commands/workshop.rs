@@ -52,7 +52,16 @@ fn find(asked: Option<&str>, world: &World) -> Result<(Source, Home), Failure> {
             .ok_or_else(|| Failure::said(Fault::Defect, "the built-in quickstart is missing"));
     };
     let path = world.path(asked);
-    if path.is_file() {
+    if path.is_dir() && built_in(asked).is_none() {
+        let within = Path::new(asked).join(HERE);
+        let failure = Failure::said(Fault::Input, format!("`{asked}` is a folder, and a recipe is a file"));
+        return Err(if world.path(&within).is_file() {
+            failure.hint(format!("did you mean `{}`?", within.display()))
+        } else {
+            failure.hint(format!("`smp-image new` writes {HERE} into the folder in which it runs"))
+        });
+    }
+    if !path.is_dir() && path.exists() {
         return Ok((read(&path, asked)?, Home::File(path)));
     }
     built_in(asked)
@@ -74,11 +83,21 @@ fn built_in(name: &str) -> Option<(Source, Home)> {
     Some((Source::new(format!("built-in:{name}"), recipe.text), Home::Builtin))
 }
 
-#[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
 fn read(path: &Path, shown: &str) -> Result<Source, Failure> {
-    let text = std::fs::read_to_string(path)
+    Ok(Source::new(shown, text(path, shown)?))
+}
+
+/// Reads a file of text that a person wrote.
+#[expect(clippy::disallowed_methods, reason = "commands read the user's files, here")]
+pub(super) fn text(path: &Path, shown: &str) -> Result<String, Failure> {
+    let bytes = std::fs::read(path)
         .map_err(|error| Failure::said(Fault::Input, format!("cannot read {shown}: {error}")))?;
-    Ok(Source::new(shown, text))
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Failure::said(Fault::Input, format!("cannot read {shown}: line {line} is no text in UTF-8"))
+            .hint("save it as UTF-8")
+    })
 }
 
 impl Workpiece {
@@ -103,7 +122,7 @@ impl Workpiece {
 
     /// Reads the lock of this recipe for `platform`, if there is one that can be read.
     pub(super) fn lock(&self, platform: Platform) -> Result<Option<Lock>, Failure> {
-        self.read_lock(platform)?.transpose().map_err(|error| self.unreadable_lock(&error))
+        self.read_lock(platform)?.transpose().map_err(|error| self.unreadable_lock(platform, &error))
     }
 
     /// Reads the lock of this recipe for `platform`, if there is one, or says why it is none.
@@ -135,15 +154,34 @@ impl Workpiece {
     }
 
     /// Says why the lock cannot be used, and what to do next.
-    pub(super) fn unreadable_lock(&self, error: &LockError) -> Failure {
+    pub(super) fn unreadable_lock(&self, platform: Platform, error: &LockError) -> Failure {
         let failure = Failure::said(Fault::Input, error.to_string());
-        let anew = format!("write it anew: smp-image lock {} --upgrade", self.source.origin);
+        let anew = format!("write it anew: {} --upgrade", self.locking(platform));
         match error {
             LockError::Newer { .. } => {
                 failure.hint("use that smp-image; or remove the lock, and lock with this one")
             }
             LockError::Edited { .. } => failure.hint("undo the edit (change the recipe instead)").hint(anew),
             LockError::Older { .. } | LockError::Malformed { .. } => failure.hint(anew),
+        }
+    }
+
+    /// Returns the command that locks this recipe for `platform`, as a shell takes it.
+    pub(super) fn locking(&self, platform: Platform) -> String {
+        let name = match &self.home {
+            Home::File(_) => &self.source.origin,
+            Home::Builtin => self.recipe.name.get_ref().as_str(),
+        };
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._/+@:,=%".contains(letter);
+        let name = if name.chars().all(plain) {
+            name.to_owned()
+        } else {
+            format!("'{}'", name.replace('\'', r"'\''"))
+        };
+        match platform.arch {
+            // The default of every verb.
+            Arch::Amd64 => format!("smp-image lock {name}"),
+            other => format!("smp-image lock {name} --arch {}", other.name()),
         }
     }
 
@@ -188,8 +226,19 @@ pub(super) fn mirrors(source: &SourceArgs) -> Result<Vec<Mirror>, Failure> {
 /// Writes `text` to `path` so that a reader sees the old file or the new one, never half of either.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::said(Fault::Machine, format!("cannot write {}: {error}", path.display()))
-            .hint("the old file, if there was one, is unharmed")
+        // The crate wraps what the system says to name the file beside, which is gone when anybody looks for it.
+        let reason = if error.get_ref().is_some() { error.kind().to_string() } else { error.to_string() };
+        let failure = Failure::said(Fault::Machine, format!("cannot write {}: {reason}", path.display()))
+            .hint("the old file, if there was one, is unharmed");
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                failure.hint("make room there (df), then run the same command again")
+            }
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                failure.hint("work in a folder that you may write to, on a copy of the recipe")
+            }
+            _ => failure,
+        }
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

@@ -199,7 +199,6 @@ fn protocol(doing: &str, error: &dyn std::error::Error) -> EngineError {
 fn advice(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let what_next = match error.kind() {
-        ErrorKind::NotFound => "start Docker, or let DOCKER_HOST or a Docker context name an engine",
         ErrorKind::ConnectionRefused => "the engine is not running there; start it",
         ErrorKind::PermissionDenied => {
             "this user may not use Docker; join the group of the socket (`sudo usermod -aG docker $USER`) and log in again"

@@ -137,7 +137,7 @@ fn where_a_lock_cannot_be_written_the_old_one_is_unharmed_and_nothing_lies_besid
     limited.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Ended::of(&mut limited).failed(
         9,
-        &["cannot write", "plain.lock: File too large", "hint: the old file, if there was one, is unharmed"],
+        &["cannot write", "plain.lock: file too large", "hint: the old file, if there was one, is unharmed"],
     );
     assert_eq!(place.read("plain.lock"), old);
     assert_eq!(place.files(), ["here/plain.lock", "here/plain.toml"]);
@@ -188,6 +188,19 @@ fn an_interrupt_ends_a_lock_that_waits_for_a_registry_and_leaves_nothing() {
     let code = ends_within(&mut child, Duration::from_secs(5));
     assert_eq!(code, Some(130));
     assert_eq!(place.files(), ["here/plain.toml"]);
+}
+
+#[test]
+fn an_interrupt_ends_a_check_that_waits_for_a_silent_pipe_at_once() {
+    let place = Place::new();
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    assert!(made.success());
+    let mut child = place.program(&["check", "docker-archive:pipe"]).stderr(Stdio::null()).spawn().unwrap();
+    // Opening waits for the other side: after it the program reads.
+    let _silent = std::fs::OpenOptions::new().write(true).open(place.path("pipe")).unwrap();
+    let killed = std::process::Command::new("/bin/kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(ends_within(&mut child, Duration::from_secs(3)), Some(130));
 }
 
 /// Waits at most `limit` for `child` to end and returns its exit code; nothing where it still runs.
