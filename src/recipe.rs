@@ -235,22 +235,35 @@ pub(crate) fn explain(source: &Source, error: &toml::de::Error, no_key: &str) ->
     let span = error.span().unwrap_or(0..0);
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, rest)) = unknown else {
-        let list = message.starts_with("invalid type: string") && message.ends_with("expected a sequence");
-        // What TOML's documentation calls an array and a table.
-        let message = message
-            .replace("expected a sequence", "expected a list")
-            .replace("expected a map", "expected a table");
-        let report = RecipeError::at(source, span.clone(), message);
-        return match source.text.get(span).filter(|_| list) {
-            Some(written) => report.with_help(format!("a list stands in brackets: [{written}]")),
-            None => report,
-        };
+        return mistyped(source, span, &message);
     };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     let report = RecipeError::at(source, span, format!("unknown key `{key}`")).with_label(no_key);
     match nearest(key, known.iter().copied()) {
         Some(near) => report.with_help(format!("did you mean `{near}`?")),
         None => report.with_help(format!("known keys here: {}", known.join(", "))),
+    }
+}
+
+/// Tells that a value has another form than it must, in TOML's own words, and how it would be written.
+fn mistyped(source: &Source, span: std::ops::Range<usize>, message: &str) -> RecipeError {
+    let (is, wants) = message.split_once(", expected ").unwrap_or((message, ""));
+    let typed = is.starts_with("invalid type: ");
+    let wants = match wants {
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let said = if wants.is_empty() { is.to_owned() } else { format!("{is}, expected {wants}") };
+    let report = RecipeError::at(source, span.clone(), said);
+    match (wants, source.text.get(span).filter(|_| typed)) {
+        ("a list", Some(written)) => report.with_help(format!("a list stands in brackets: [{written}]")),
+        ("a string", Some(written)) => report.with_help(format!("a text stands in quotes: \"{written}\"")),
+        ("a table", Some(_)) => {
+            report.with_help("a table is a heading in brackets, such as [base], with its keys below it")
+        }
+        _ => report,
     }
 }
 
