@@ -24,7 +24,7 @@ fn failure(place: &Place, arguments: &[&str], code: i32) -> Value {
 }
 
 #[test]
-fn a_conflict_is_data_with_its_lines_facts_and_repairs_for_every_verb_that_chooses_versions() {
+fn a_conflict_is_data_with_its_lines_facts_and_repairs_for_every_verb_that_chooses_versions_alone() {
     let place = Place::new();
     place.write("none.toml", include_str!("../../errors/no-fit-torch-pins-nccl.toml"));
     for arguments in [
@@ -32,7 +32,6 @@ fn a_conflict_is_data_with_its_lines_facts_and_repairs_for_every_verb_that_choos
         &["lock", "none.toml", "--offline"],
         &["plan", "none.toml", "--offline"],
         &["why", "nccl", "none.toml"],
-        &["build", "none.toml", "--mirror", NOBODY],
     ] {
         let document = failure(&place, arguments, 4);
         assert_eq!(document["fault"], "no-fit", "{arguments:?}");
