@@ -34,24 +34,9 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let stops = |askers: &BTreeSet<String>| askers.iter().any(|path| vital.contains(path));
     let missing = closure.missing.into_iter().map(|(soname, askers)| {
         let stops = stops(&askers);
-        Finding::new(
-            Severity::Error,
-            RuleCode::LibraryMissing,
-            soname,
-            format!("no file of the search path has this name; {} asks for it", named(paths(askers))),
-            "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
-        )
-        .stopping(stops)
+        missing(soname, askers).stopping(stops)
     });
-    let lacking = closure.lacking.into_iter().map(|(soname, askers)| {
-        Finding::new(
-            Severity::Warning,
-            RuleCode::LibraryMissing,
-            soname,
-            format!("no file of the search path has this name; importing {} ends there", named(paths(askers))),
-            "install the package that has it (libgomp1, libgfortran5, …), unless nothing imports these modules",
-        )
-    });
+    let lacking = closure.lacking.into_iter().map(|(soname, askers)| lacking(soname, askers));
     let versions = closure.versions.into_iter().map(|((library, version), askers)| {
         let stops = stops(&askers);
         Finding::new(
@@ -64,12 +49,13 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         .stopping(stops)
     });
     let symbols = closure.symbols.into_iter().map(|(path, absent)| {
-        let count = absent.len();
+        let count =
+            if absent.len() == 1 { "a symbol".to_owned() } else { format!("{} symbols", absent.len()) };
         Finding::new(
             Severity::Error,
             RuleCode::TorchInterface,
             format!("/{path}"),
-            format!("the installed torch does not define {count} symbols that it wants: {}", named(absent)),
+            format!("the installed torch does not define {count} that it wants: {}", named(absent)),
             "install a build for this version of torch, or build it against the torch in the image",
         )
         .stopping(vital.contains(&path))
@@ -94,6 +80,28 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
         )
     });
     missing.chain(lacking).chain(versions).chain(symbols).chain(stacks).chain(unread).collect()
+}
+
+/// Says that a library is nowhere, without which what a training loads does not load.
+fn missing(soname: String, askers: BTreeSet<String>) -> Finding {
+    Finding::new(
+        Severity::Error,
+        RuleCode::LibraryMissing,
+        soname,
+        format!("no file of the search path has this name; {} asks for it", named(paths(askers))),
+        "install the package that has it, or put its folder on the loader's path (LD_LIBRARY_PATH, /etc/ld.so.conf.d)",
+    )
+}
+
+/// Says the same where nobody may import the modules that ask for it.
+fn lacking(soname: String, askers: BTreeSet<String>) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        RuleCode::LibraryMissing,
+        soname,
+        format!("no file of the search path has this name; importing {} ends there", named(paths(askers))),
+        "install the package that has it (libgomp1, libgfortran5, …), unless nothing imports these modules",
+    )
 }
 
 /// Returns paths as an image's user writes them.
