@@ -94,7 +94,7 @@ pub(super) fn text(path: &Path, shown: &str) -> Result<String, Failure> {
         .map_err(|error| Failure::said(Fault::Input, format!("cannot read {shown}: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = String::from_utf8_lossy(&error.as_bytes()[..good]).matches('\n').count() + 1;
         Failure::said(Fault::Input, format!("cannot read {shown}: line {line} is no text in UTF-8"))
             .hint("save it as UTF-8")
     })
@@ -181,7 +181,7 @@ impl Workpiece {
         match platform.arch {
             // The default of every verb.
             Arch::Amd64 => format!("smp-image lock {name}"),
-            other => format!("smp-image lock {name} --arch {}", other.name()),
+            Arch::Arm64 => format!("smp-image lock {name} --arch arm64"),
         }
     }
 
