@@ -181,6 +181,21 @@ fn transformer_engine_is_not_blamed_where_its_module_finds_everything() {
     );
 }
 
+/// Transformer Engine's PyTorch module calls the kernels of its core library and holds none; an older one does.
+#[test]
+fn an_extension_without_gpu_code_is_no_gap_and_one_with_too_little_is() {
+    let path = format!("{}/transformer_engine_torch.cpython-311-x86_64-linux-gnu.so", seeds::SITE);
+    let with = |library: parts::Library| {
+        let (mut image, target) = sound();
+        image.layers.last_mut().unwrap().put(&path, library.built());
+        look(&image, &target)
+    };
+    assert_eq!(with(parts::Library::default()).findings, []);
+    let few = with(parts::Library { gpu: parts::fatbin(&[80], &[]), ..parts::Library::default() });
+    assert_eq!(few.findings.len(), 1, "{:#?}", few.findings);
+    assert!(few.findings[0].evidence.contains("has no sm_90"), "{:?}", few.findings[0]);
+}
+
 #[test]
 fn without_a_target_instances_are_judged_and_nothing_fails_for_them() {
     let (image, mut target) = sound();
