@@ -197,7 +197,8 @@ fn buildx(facts: &Facts) -> Checkup {
 fn builder(builder: &BuildxBuilder) -> String {
     let known = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let driver = known(&builder.driver, "unknown driver");
-    let mut states: Vec<String> = builder.nodes.iter().map(|node| known(&node.status, "not running")).collect();
+    let mut states: Vec<String> =
+        builder.nodes.iter().map(|node| known(&node.status, "not running")).collect();
     states.dedup();
     format!("{} ({driver}, {})", builder.name, known(&states.join(" and "), "not running"))
 }

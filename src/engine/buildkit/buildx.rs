@@ -79,7 +79,8 @@ impl BuildxBuilder {
     /// Returns the platforms of the node on which buildx builds for `target`: the first that it was given to, else the first that says it
     /// runs it, else the first.
     pub fn platforms_for(&self, target: Platform) -> &[Platform] {
-        let first = |has: fn(&BuildxNode) -> &[Platform]| self.nodes.iter().find(|node| has(node).contains(&target));
+        let first =
+            |has: fn(&BuildxNode) -> &[Platform]| self.nodes.iter().find(|node| has(node).contains(&target));
         let node = first(|node| &node.given).or_else(|| first(|node| &node.platforms)).or(self.nodes.first());
         node.map_or(&[], |node| &node.platforms)
     }

@@ -122,7 +122,8 @@ fn company_base() {
     let end = "-----END CERTIFICATE-----";
     for (number, certificate) in bundle.split_inclusive(end).filter(|part| part.contains(end)).enumerate() {
         let start = certificate.find("-----BEGIN").unwrap();
-        std::fs::write(folder.path().join(format!("{number}.crt")), format!("{}\n", &certificate[start..])).unwrap();
+        std::fs::write(folder.path().join(format!("{number}.crt")), format!("{}\n", &certificate[start..]))
+            .unwrap();
     }
     std::fs::write(folder.path().join("Dockerfile"), COMPANY).unwrap();
     let mut build = Command::new(variable("SMP_WB_DOCKER"));
@@ -133,7 +134,8 @@ fn company_base() {
 }
 
 #[test]
-fn over_a_base_that_trusts_the_companys_authority_wheels_are_built_in_studio_also_in_a_domain_without_a_way_out() {
+fn over_a_base_that_trusts_the_companys_authority_wheels_are_built_in_studio_also_in_a_domain_without_a_way_out()
+ {
     company_base();
     let recipe = WHEEL.replace("debian:trixie-slim", ECR_BASE);
     let mut lock = Lock::parse("wheel.lock", wheel_lock()).unwrap();
@@ -150,13 +152,19 @@ fn over_a_base_that_trusts_the_companys_authority_wheels_are_built_in_studio_als
         assert!(ended.err.contains("Successfully installed packaging"), "{socket}: {}", ended.err);
         let _built = ended.fine();
         let script = "import packaging; print(packaging.__version__)";
-        let said = docker(Which::Old, &["run", "--rm", "--network", "none", &workshop.tag, "python3", "-c", script]);
+        let said =
+            docker(Which::Old, &["run", "--rm", "--network", "none", &workshop.tag, "python3", "-c", script]);
         assert_eq!(said, "24.2", "{socket}");
         // The certificates are the base's: the build brings none, and names none.
         let brought = brought(&workshop);
-        assert!(brought.iter().any(|path| path.contains("packaging-24.2.dist-info/")), "{socket}: {brought:?}");
+        assert!(
+            brought.iter().any(|path| path.contains("packaging-24.2.dist-info/")),
+            "{socket}: {brought:?}"
+        );
         let certificates = |path: &&String| {
-            ["etc/ssl/", "usr/local/share/ca-certificates/", "ca-bundle", "run/secrets"].iter().any(|place| path.contains(place))
+            ["etc/ssl/", "usr/local/share/ca-certificates/", "ca-bundle", "run/secrets"]
+                .iter()
+                .any(|place| path.contains(place))
         };
         assert_eq!(brought.iter().find(certificates), None, "{socket}");
         let history = docker(Which::Old, &["history", "--no-trunc", &workshop.tag]);
@@ -182,7 +190,8 @@ fn brought(workshop: &Workshop) -> Vec<String> {
     let paths = above.flat_map(|layer| {
         let layer = std::fs::File::open(folder.join(layer.as_str().unwrap())).unwrap();
         let mut archive = tar::Archive::new(layer);
-        let paths = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        let paths =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
         paths.collect::<Vec<_>>()
     });
     paths.collect()

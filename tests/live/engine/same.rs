@@ -10,7 +10,8 @@ use smp_image::engine::{
 use smp_image::oci::{Dialect, Reference};
 
 use crate::workbench::{
-    AMD64, BASE, Which, build, containers, docker, eventually, heard, listen, processes, run, unique, variable,
+    AMD64, BASE, Which, build, containers, docker, eventually, heard, listen, processes, run, unique,
+    variable,
 };
 
 mod cases;
