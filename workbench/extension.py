@@ -91,7 +91,7 @@ def main() -> None:
         first.fine("lock", "extension.toml", "--mirror", first.mirror)
 
         start = time.monotonic()
-        events = first.fine(*first.build()).stderr
+        events = first.fine(*first.build("--no-cache")).stderr
         wheel, = (folder / "house").glob("*/*.whl")
         print(f"compiled     {compiling(events):.0f} s of {time.monotonic() - start:.0f} s; {wheel.name}, {wheel.stat().st_size} bytes")
 
@@ -114,6 +114,8 @@ def main() -> None:
         outcome = json.loads(second.fine("smoke", second.tag, "--recipe", "extension.toml", "--gpu", "none", "--tier", "1", "--format", "json").stdout)
         for probe in outcome["probes"]:
             print(f"{probe['probe']:<12} {probe['answer']['status']}")
+        for builder in (first, second):
+            subprocess.run([builder.docker, "image", "rm", builder.tag], env=builder.env, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
