@@ -29,7 +29,7 @@ const REQUIRED: [(&str, Component); 5] = [
     ("libnccl.so.2", Component::Nccl),
 ];
 
-/// What holds no GPU code where it calls only that of libtransformer_engine.so: 2.20.2 is compiled from C++ alone (its csrc), 1.10 was not.
+/// What holds no GPU code where it calls only that of `libtransformer_engine.so`: 2.20.2 is compiled from C++ alone, 1.10 was not.
 const EXTENSION: &str = "transformer_engine_torch.";
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
