@@ -129,8 +129,8 @@ fn company_base() {
     let mut build = Command::new(variable("SMP_WB_DOCKER"));
     build.args(["build", "--quiet", "--tag", ECR_BASE]).arg(folder.path());
     build.env("DOCKER_BUILDKIT", "0").env("DOCKER_CONFIG", variable("SMP_WB_DOCKER_CONFIG"));
-    let built = build.env("DOCKER_HOST", Which::Old.address()).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let output = build.env("DOCKER_HOST", Which::Old.address()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
