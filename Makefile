@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 WORKBENCH := workbench/workbench.sh
 
-.PHONY: help demo test suite live gpu check golden lock bench deny oracle stacks fuzz clean-workbench catalog-drift
+.PHONY: help demo test suite live gpu check golden lock bench deny oracle stacks extension fuzz clean-workbench catalog-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -66,6 +66,10 @@ stacks: ## look into images of unmodified working stacks, where every error is a
 	@cargo build --quiet --release
 	@$(WORKBENCH) up base base-arm64 fabric
 	@eval "$$($(WORKBENCH) env)" && python3 workbench/stacks.py
+
+extension: ## compile Transformer Engine's PyTorch extension once, and take it on a second, clean builder (downloads 3 GB, half an hour)
+	@cargo build --quiet --release
+	@python3 workbench/extension.py
 
 fuzz: ## build the fuzz targets and run each for a minute
 	@fuzz/build.sh --quiet

@@ -29,7 +29,7 @@ mod http;
 mod transport;
 
 pub use builder::Builder;
-pub use buildkit::buildx::{Buildx, BuildxBuilder};
+pub use buildkit::buildx::{Buildx, BuildxBuilder, BuildxNode};
 pub use cache::{BadCache, Cache};
 pub use credentials::Credentials;
 pub use docker::{DockerEngine, Limits};

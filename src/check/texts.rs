@@ -135,7 +135,19 @@ impl Wanted {
         match self {
             Self::PythonMetadata => {
                 let required = line.strip_prefix("Requires-Dist: ").unwrap_or_default().to_ascii_lowercase();
-                let of_interest = ["nvidia", "torch", "triton", "transformer", "cuda"];
+                // PyTorch's, and what Transformer Engine's PyTorch package asks for beside it.
+                let of_interest = [
+                    "nvidia",
+                    "torch",
+                    "triton",
+                    "transformer",
+                    "cuda",
+                    "einops",
+                    "nvdlfw",
+                    "onnx",
+                    "packaging",
+                    "pydantic",
+                ];
                 starts(&["Name:", "Version:"]) || of_interest.iter().any(|name| required.starts_with(name))
             }
             Self::Defines(lines) => starts(lines),

@@ -98,7 +98,7 @@ pub(super) async fn build(
     let reference = request.tags[0].clone();
     let beside = info.builder.is_some();
     let mut job = Job { engine, beside, request, builder, prepared, cli, world };
-    let mut borrowed = Borrowed::default();
+    let mut borrowed = Borrowed::none();
     let built = job.run(&stock, &mut borrowed).await;
     borrowed.put_away(engine).await;
     let built = built?;
@@ -128,6 +128,7 @@ impl Job<'_> {
             self.request.labels =
                 self.prepared.labels(&self.request.dockerfile, self.request.profile, self.world)?;
         }
+        self.request.dockerfile = borrowed.in_dockerfile(&self.request.dockerfile);
         let watcher = Watcher::start("build", self.request.tags[0].whole(), self.cli, self.world);
         let built = self.engine.build(&self.request, watcher.events()).await;
         watcher.finish().await;

@@ -39,7 +39,8 @@ pub(super) async fn with_builder(
     let environment = world.environment();
     let (host, context) = (arguments.engine.host.as_deref(), arguments.engine.context.as_deref());
     let endpoint = Endpoint::find(&environment, host, context)?;
-    Ok(engine.clone().with_builder(Builder::find(name, &environment, &endpoint).await?))
+    let target = Platform { arch: arguments.recipe.arch };
+    Ok(engine.clone().with_builder(Builder::find(name, target, &environment, &endpoint).await?))
 }
 
 /// Returns the caches that `texts` name, said with `option`.

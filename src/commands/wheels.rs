@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Seek as _, SeekFrom};
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ use crate::wheelhouse::{Wheelhouse, WheelhouseError};
 
 /// What the name of a wheelhouse in a registry begins with.
 const OCI: &str = "oci://";
-/// Under which name an engine holds a wheel while an image is built from it.
+/// How Dockerfiles call the image of a wheel that an engine holds while another one is built from it.
 const LOCAL: &str = "smp-image/wheel";
 
 /// Where compiled wheels are kept.
@@ -103,10 +104,10 @@ impl House {
                     Failure::said(Fault::Machine, format!("cannot write a temporary file: {error}"))
                 })?;
                 bench.engine.export(&local.whole(), &mut archive).await?;
-                let (house, key) = (house.clone(), key.clone());
-                let kept = tokio::task::spawn_blocking(move || put(&house, &key, archive));
+                let (house, put_under) = (house.clone(), key.clone());
+                let kept = tokio::task::spawn_blocking(move || put(&house, &put_under, archive));
                 kept.await.map_err(|error| Failure::said(Fault::Defect, error.to_string()))??;
-                Ok(local.whole())
+                Ok(named(LOCAL, key)?.whole())
             }
             Self::Registry { name, login } => {
                 let remote = named(name, key)?;
@@ -144,7 +145,7 @@ impl Found {
     fn image(&self, key: &WheelKey) -> Result<KeptWheel, Failure> {
         let image = match self {
             Self::Image(image) => image.clone(),
-            Self::Folder(_) => local(key)?.whole(),
+            Self::Folder(_) => named(LOCAL, key)?.whole(),
         };
         Ok(KeptWheel { image })
     }
@@ -193,14 +194,38 @@ impl Stock {
     }
 }
 
-/// Images that an engine holds only while another one is built from them.
-#[derive(Default)]
-pub(super) struct Borrowed(Vec<Reference>);
+/// Images that an engine holds only while another one is built from them, each under a name of this process: another one that builds there
+/// with the same wheel must not take it away.
+pub(super) struct Borrowed {
+    ending: String,
+    held: Vec<Reference>,
+}
 
 impl Borrowed {
+    /// Returns none.
+    pub(super) fn none() -> Self {
+        // The standard library seeds every `RandomState` differently.
+        Self { ending: format!("-{:016x}", RandomState::new().hash_one(0)), held: Vec::new() }
+    }
+
+    /// Returns the name under which the engine shall hold the wheel of `key`.
+    fn name(&mut self, key: &str) -> Result<Reference, Failure> {
+        let own = tagged(LOCAL, &format!("{key}{}", self.ending))?;
+        self.held.push(own.clone());
+        Ok(own)
+    }
+
+    /// Returns `dockerfile`, which calls each wheel by its key, with the names under which the engine holds them.
+    pub(super) fn in_dockerfile(&self, dockerfile: &str) -> String {
+        self.held.iter().map(Reference::whole).fold(dockerfile.to_owned(), |text, own| {
+            let known = own.strip_suffix(&self.ending).unwrap_or(&own);
+            text.replace(known, &own)
+        })
+    }
+
     /// Removes them.
     pub(super) async fn put_away(self, engine: &DockerEngine) {
-        for local in &self.0 {
+        for local in &self.held {
             // What cannot be removed stays as a small image; the build that is to be told of ended otherwise.
             let _stays = engine.remove(&local.whole()).await;
         }
@@ -228,14 +253,13 @@ impl Workbench<'_> {
     ) -> Result<(), Failure> {
         for (key, one) in found {
             if let Found::Folder(folder) = one {
-                let tag = tagged(LOCAL, key)?;
+                let tag = borrowed.name(key)?;
                 self.build(
                     "FROM scratch\nCOPY . /wheels/\n".to_owned(),
                     Context::Folder(folder.clone()),
                     &tag,
                 )
                 .await?;
-                borrowed.0.push(tag);
             }
         }
         Ok(())
@@ -254,11 +278,10 @@ impl Workbench<'_> {
             if let House::Folder(folder) = house {
                 folder.takes()?;
             }
-            let text = &self.request.dockerfile;
+            let text = borrowed.in_dockerfile(&self.request.dockerfile);
             let dockerfile = format!("{text}\nFROM scratch AS wheel\nCOPY --from={stage} /wheels /wheels\n");
-            let tag = local(key)?;
+            let tag = borrowed.name(&key.to_string())?;
             self.build(dockerfile, self.request.context.clone(), &tag).await?;
-            borrowed.0.push(tag.clone());
             let image = match house.keep(key, &tag, self).await {
                 Ok(image) => image,
                 Err(failure) => {
@@ -268,7 +291,7 @@ impl Workbench<'_> {
                         // The builder cannot take it from the engine, and has the stage in its cache.
                         continue;
                     }
-                    tag.whole()
+                    named(LOCAL, key)?.whole()
                 }
             };
             compiled.insert(key.to_string(), KeptWheel { image });
@@ -301,11 +324,6 @@ pub(super) fn what_next(platform: Platform) -> String {
     )
 }
 
-/// Returns under which name an engine holds the wheel of `key` while an image is built from it.
-fn local(key: &WheelKey) -> Result<Reference, Failure> {
-    named(LOCAL, key)
-}
-
 fn named(name: &str, key: &WheelKey) -> Result<Reference, Failure> {
     tagged(name, &key.to_string())
 }
@@ -329,6 +347,16 @@ fn refused(error: &RegistryError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wheel_has_a_name_of_this_process_in_the_engine_and_none_in_what_makes_an_image_the_same() {
+        let mut borrowed = Borrowed::none();
+        let known = tagged(LOCAL, "flash-attn-2.5.8-amd64-0123456789abcdef").unwrap().whole();
+        let own = borrowed.name("flash-attn-2.5.8-amd64-0123456789abcdef").unwrap().whole();
+        assert!(own.starts_with(&known) && own != known, "{own}");
+        let dockerfile = format!("FROM scratch\nCOPY --from={known} /wheels /wheels\n");
+        assert_eq!(borrowed.in_dockerfile(&dockerfile), dockerfile.replace(&known, &own));
+    }
 
     #[test]
     fn a_folder_is_refused_where_builds_go_to_a_builder_beside_the_engine() {

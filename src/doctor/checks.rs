@@ -197,7 +197,10 @@ fn buildx(facts: &Facts) -> Checkup {
 fn builder(builder: &BuildxBuilder) -> String {
     let known = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let driver = known(&builder.driver, "unknown driver");
-    format!("{} ({driver}, {})", builder.name, known(&builder.status, "not running"))
+    let mut states: Vec<String> =
+        builder.nodes.iter().map(|node| known(&node.status, "not running")).collect();
+    states.dedup();
+    format!("{} ({driver}, {})", builder.name, known(&states.join(" and "), "not running"))
 }
 
 fn gpu(facts: &Facts) -> Vec<Checkup> {

@@ -32,16 +32,22 @@ pub struct Builder(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Buildx(Buildx, BuildxBuilder),
+    Buildx(Buildx, BuildxBuilder, Vec<Platform>),
     Daemon(Door, String, Vec<Platform>),
 }
 
 impl Builder {
-    /// Finds the builder called `name`: the address of a BuildKit daemon, else one that buildx knows. `engine` is where the result goes.
+    /// Finds the builder called `name`, for an image of `target`: the address of a BuildKit daemon, else one that buildx knows. `engine` is
+    /// where the result goes.
     ///
     /// # Errors
     /// Where there is no such builder, or it does not answer.
-    pub async fn find(name: &str, environment: &Environment, engine: &Endpoint) -> Result<Self, EngineError> {
+    pub async fn find(
+        name: &str,
+        target: Platform,
+        environment: &Environment,
+        engine: &Endpoint,
+    ) -> Result<Self, EngineError> {
         if name.contains("://") {
             let endpoint = Endpoint::of_daemon(name)?;
             let shown = endpoint.to_string();
@@ -57,7 +63,10 @@ impl Builder {
         let buildx = Buildx::find(environment, engine)?;
         let builders = buildx.builders().await?;
         match builders.iter().find(|builder| builder.name == name) {
-            Some(builder) => Ok(Self(Kind::Buildx(buildx, builder.clone()))),
+            Some(builder) => {
+                let platforms = builder.platforms_for(target).to_vec();
+                Ok(Self(Kind::Buildx(buildx, builder.clone(), platforms)))
+            }
             None => Err(EngineError::NoBuilder {
                 name: name.to_owned(),
                 known: builders.into_iter().map(|builder| builder.name).collect(),
@@ -68,23 +77,22 @@ impl Builder {
     /// Returns what it is, for people.
     pub fn shown(&self) -> String {
         match &self.0 {
-            Kind::Buildx(_, builder) => format!("{} ({})", builder.name, builder.driver),
+            Kind::Buildx(_, builder, _) => format!("{} ({})", builder.name, builder.driver),
             Kind::Daemon(_, endpoint, _) => format!("BuildKit at {endpoint}"),
         }
     }
 
-    /// Returns the platforms whose programs it runs, its own first; empty where it does not run yet.
+    /// Returns the platforms whose programs it runs where it builds the image, its own first; empty where it does not run yet.
     pub fn platforms(&self) -> &[Platform] {
         match &self.0 {
-            Kind::Buildx(_, builder) => &builder.platforms,
-            Kind::Daemon(_, _, platforms) => platforms,
+            Kind::Buildx(_, _, platforms) | Kind::Daemon(_, _, platforms) => platforms,
         }
     }
 
     /// Starts a program of `platform` where this builds, other than in the engine; whether that went well.
     pub(super) async fn runs(&self, platform: Platform) -> Result<bool, EngineError> {
         match &self.0 {
-            Kind::Buildx(buildx, builder) => buildx.runs(builder, platform).await,
+            Kind::Buildx(buildx, builder, _) => buildx.runs(builder, platform).await,
             Kind::Daemon(door, endpoint, _) => {
                 buildkit::runs(door, platform).await.map_err(|error| lost(error, endpoint))
             }
@@ -100,7 +108,7 @@ impl Builder {
         events: &Events,
     ) -> Result<Built, EngineError> {
         match &self.0 {
-            Kind::Buildx(buildx, builder) => buildx.build(builder, request, events).await,
+            Kind::Buildx(buildx, builder, _) => buildx.build(builder, request, events).await,
             Kind::Daemon(door, endpoint, _) => {
                 let (sender, pieces) = tokio::sync::mpsc::channel(WAITING);
                 let work = buildkit::build(door, credentials, Output::Archive(sender), request, events);
@@ -118,7 +126,7 @@ impl Builder {
 
     /// Whether it is the engine's own BuildKit behind buildx, with what that can do.
     pub(super) fn is_engine(&self) -> bool {
-        matches!(&self.0, Kind::Buildx(_, builder) if builder.driver == "docker")
+        matches!(&self.0, Kind::Buildx(_, builder, _) if builder.driver == "docker")
     }
 }
 

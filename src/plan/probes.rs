@@ -187,7 +187,9 @@ fn modules_of(locked: &LockedComponent, catalog: &Catalog) -> Vec<(bool, String)
     let carried = || catalog.packages.iter().find(|facts| facts.component == locked.name);
     let facts = facts_of(locked, catalog).or_else(carried);
     let with_driver = |facts: &Packages| -> Vec<(bool, String)> {
-        facts.modules.iter().map(|module| (opens_driver(facts, locked), module.clone())).collect()
+        let compiled = facts.extensions.iter().filter(|_| !locked.sdists.is_empty());
+        let all = facts.modules.iter().chain(compiled);
+        all.map(|module| (opens_driver(facts, locked), module.clone())).collect()
     };
     facts.map(with_driver).unwrap_or_default()
 }

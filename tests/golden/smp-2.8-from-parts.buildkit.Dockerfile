@@ -1,6 +1,6 @@
 # Made by smp-image from the recipe smp-2.8-from-parts. Do not edit: change the recipe, and render again.
 # Recipe sha256:328cd54fd288b3a3bf91c9dc3c934bfcd6cb547e2df1443d4f4b5446f0fb4ea0
-# Lock   sha256:436dc7e911facc6a8a80fba6430b45864eeb59a9c45e400798c6185d54ece001
+# Lock   sha256:8cfe655cef3582b5d6172dd790d95151de1dbde37c64bba1b7904775080d5507
 # For linux/amd64: ml.g5.8xlarge, ml.p4d.24xlarge, ml.p5.48xlarge
 # Builder: BuildKit of Docker Engine 23.0 or later
 # Behind a private certificate authority: docker build --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
@@ -147,6 +147,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'datasets==2.19.0 --hash=sha256:f57c5316e123d4721b970c68c1cb856505f289cda58f5557ffe745b49c011a8e' \
         'dill==0.3.8 --hash=sha256:c36ca9ffb54365bdd2f8eb3eff7d2a21237f8452b57ace88b1ac615b7e815bd7' \
         'dnspython==2.9.2 --hash=sha256:af15f7d385a6ae2fb35a796fde2138004c8c42c7389090e2addc83e3b3340fd8' \
+        'einops==0.8.2 --hash=sha256:54058201ac7087911181bfec4af6091bb59380360f069276601256a76af08193' \
         'filelock==4.2.12 --hash=sha256:21decfec02f116ed4c954433cdb31f28c3b346b784543177b6d7059da2702ee9' \
         'frozenlist==1.8.0 --hash=sha256:0c18a16eab41e82c295618a77502e17b195883241c563b00f0aa5106fc4eaa0d --hash=sha256:2552f44204b744fba866e573be4c1f9048d6a324dfe14475103fd51613eb1d1f' \
         'fsspec==2024.3.1 --hash=sha256:918d18d41bf73f0e2b261824baeb1b124bcf771767e3a26425cd7dec3332f512' \

@@ -183,6 +183,24 @@ fn what_transformer_engine_opens_and_nothing_requires_is_locked_with_it_in_a_ver
 }
 
 #[test]
+fn what_an_extension_imports_is_locked_where_it_is_compiled_and_only_by_the_versions_that_import_it() {
+    let python = |name: &str| {
+        let lock = lock(&of_builtin(name), &FakeUpstream::default()).unwrap();
+        lock.python.iter().map(|pinned| pinned.package().to_owned()).collect::<Vec<_>>()
+    };
+    let has = |packages: &[String], name: &str| packages.iter().any(|package| package == name);
+    let current = python("pytorch-te");
+    for package in ["einops", "nvdlfw-inspect", "nvidia-cudnn-frontend", "onnx", "onnxscript", "pydantic"] {
+        assert!(has(&current, package), "{package}: {current:?}");
+    }
+    // Transformer Engine 1.10 imports none of them, flash-attn one.
+    let old = python("smp-2.8-from-parts");
+    assert!(has(&old, "einops") && !has(&old, "onnx") && !has(&old, "pydantic"), "{old:?}");
+    // The core alone is no extension.
+    assert_eq!(python("quickstart"), [""; 0]);
+}
+
+#[test]
 fn no_requirement_may_replace_the_pytorch_of_the_base() {
     let upstream = FakeUpstream::default();
     lock(&of_builtin("smp-2.8"), &upstream).unwrap();

@@ -219,6 +219,36 @@ fn transformer_engine_is_not_blamed_where_its_module_finds_everything() {
     );
 }
 
+/// Transformer Engine's PyTorch module calls the kernels of its core library and holds none; an older one does.
+#[test]
+fn an_extension_without_gpu_code_is_no_gap_and_one_with_too_little_is() {
+    let path = format!("{}/transformer_engine_torch.cpython-311-x86_64-linux-gnu.so", seeds::SITE);
+    let with = |library: parts::Library| {
+        let (mut image, target) = sound();
+        image.layers.last_mut().unwrap().put(&path, library.built());
+        look(&image, &target)
+    };
+    assert_eq!(with(parts::Library::default()).findings, []);
+    let few = with(parts::Library { gpu: parts::fatbin(&[80], &[]), ..parts::Library::default() });
+    assert_eq!(few.findings.len(), 1, "{:#?}", few.findings);
+    assert!(few.findings[0].evidence.contains("has no sm_90"), "{:?}", few.findings[0]);
+}
+
+/// nvidia-cutlass-dsl brings them in its wheels for x86-64.
+#[test]
+fn stubs_for_the_machines_that_a_compiler_compiles_for_are_no_foreign_binaries() {
+    let mut library = parts::Library::default().built();
+    library[18] = 183;
+    let found = |path: &str| {
+        let (mut image, target) = sound();
+        image.layers.last_mut().unwrap().put(&format!("{}/{path}", seeds::SITE), library.clone());
+        look(&image, &target).findings.len()
+    };
+    assert_eq!(found("cutlass/lib/stubs/aarch64-unknown-linux-gnu/libcute.so"), 0);
+    assert_eq!(found("cutlass/lib/stubs/libcute.so"), 1);
+    assert_eq!(found("cutlass/lib/aarch64-unknown-linux-gnu/libcute.so"), 1);
+}
+
 #[test]
 fn without_a_target_instances_are_judged_and_nothing_fails_for_them() {
     let (image, mut target) = sound();

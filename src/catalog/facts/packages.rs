@@ -27,6 +27,10 @@ pub struct Packages {
     /// Packages of the same version as the leader that exist only as source and need PyTorch.
     #[serde(default)]
     pub sdists: Vec<String>,
+    /// Packages that what is compiled of it imports, and from which version of the component on. They are asked for by name: `uv` reads
+    /// the requirements of a source distribution only by building it.
+    #[serde(default)]
+    pub imports: BTreeMap<String, Version>,
     /// Whether the leader itself is only a source distribution.
     #[serde(default)]
     pub compiled: bool,
@@ -50,6 +54,9 @@ pub struct Packages {
     /// The Python modules that it brings.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Those that it brings where it is compiled for PyTorch.
+    #[serde(default)]
+    pub extensions: Vec<String>,
     /// From which version on its libraries and modules need the NVIDIA driver's library as they load; never where absent.
     pub driver_at_load: Option<Version>,
     /// Where this comes from.

@@ -24,10 +24,13 @@ pub(super) const RULE: Rule = Rule {
 const REQUIRED: [(&str, Component); 5] = [
     ("libtorch_cuda.so", Component::Pytorch),
     ("libtransformer_engine.so", Component::TransformerEngine),
-    ("transformer_engine_torch.", Component::TransformerEngine),
+    (EXTENSION, Component::TransformerEngine),
     ("flash_attn_2_cuda.", Component::FlashAttn),
     ("libnccl.so.2", Component::Nccl),
 ];
+
+/// What holds no GPU code where it calls only that of `libtransformer_engine.so`: 2.20.2 is compiled from C++ alone, 1.10 was not.
+const EXTENSION: &str = "transformer_engine_torch.";
 
 fn run(subject: &Subject<'_>) -> Vec<Finding> {
     if subject.instances.is_empty() {
@@ -41,6 +44,9 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
             continue;
         };
         let Some(elf) = &note.elf else { continue };
+        if file.starts_with(EXTENSION) && elf.gpu.is_none() && elf.unread.is_none() {
+            continue;
+        }
         if *component == Component::Nccl && !chosen.is_empty() && !chosen.contains(path) {
             continue;
         }

@@ -26,11 +26,19 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     for (path, note, layer) in subject.image.root.files() {
         let Some(elf) = note.elf.as_deref() else { continue };
         let native = elf.machine == arch.elf_machine() || is_32_bit_sibling(arch, elf.machine);
-        if !native && !NOT_FOR_A_PROCESSOR.contains(&elf.machine) {
+        if !native && !NOT_FOR_A_PROCESSOR.contains(&elf.machine) && !is_stub(path, elf.machine) {
             foreign.entry((elf.machine, elf.bits)).or_default().push((path, layer));
         }
     }
     foreign.into_iter().map(|(machine, files)| finding(machine, &files, arch)).collect()
+}
+
+/// Compilers of kernels bring stubs for the machines that they compile for, each in a folder of that name; nothing loads them.
+/// nvidia-cutlass-dsl 4.8.1, which cuDNN's frontend requires, has `stubs/aarch64-unknown-linux-gnu` in its wheels for x86-64.
+fn is_stub(path: &str, machine: u16) -> bool {
+    let own = [Arch::Amd64, Arch::Arm64].into_iter().find(|arch| arch.elf_machine() == machine);
+    let below = path.split_once("/stubs/").map(|(_, below)| below);
+    own.zip(below).is_some_and(|(arch, below)| below.starts_with(&format!("{}-", arch.machine())))
 }
 
 /// The kernel of an amd64 machine runs i386 programs too, and some packages bring a few.

@@ -9,9 +9,10 @@ use crate::recipe::package_name;
 
 pub(super) const RULE: Rule = Rule {
     codes: &[RuleCode::PythonRequirement, RuleCode::TransformerEngineParts],
-    promise: "The NVIDIA packages that PyTorch's metadata asks for are installed in those versions, and Transformer Engine's three packages are of one version.",
+    promise: "The NVIDIA packages that PyTorch's metadata asks for, and all that the metadata of Transformer Engine's PyTorch package does, are installed in those versions; Transformer Engine's three packages are of one version.",
     story: "torch's wheel names one NCCL and one cuDNN. A later `pip install` of something else moves them without a word, and the \
-            first collective fails with `undefined symbol: ncclCommRegister` (pytorch/pytorch#119932). Importing Transformer Engine \
+            first collective fails with `undefined symbol: ncclCommRegister` (pytorch/pytorch#119932). Transformer Engine's PyTorch \
+            package is compiled without its dependencies, and `import transformer_engine.pytorch` then misses one. Importing Transformer Engine \
             asserts that its metapackage, its CUDA package and its PyTorch package have equal versions (NVIDIA/TransformerEngine).",
     run,
 };
@@ -20,9 +21,12 @@ fn run(subject: &Subject<'_>) -> Vec<Finding> {
     let inventory = &subject.image.inventory;
     let of_interest = |requirement: &&Requirement| {
         let name = requirement.name.as_str();
-        package_name(&requirement.of) == "torch"
-            && requirement.counts_on(subject.platform.arch.machine())
-            && (name.starts_with("nvidia-nccl") || name.starts_with("nvidia-cudnn"))
+        let asked = match package_name(&requirement.of).as_str() {
+            "torch" => name.starts_with("nvidia-nccl") || name.starts_with("nvidia-cudnn"),
+            "transformer-engine-torch" => true,
+            _ => false,
+        };
+        asked && requirement.counts_on(subject.platform.arch.machine())
     };
     let unmet =
         inventory.requires.iter().filter(of_interest).filter_map(|required| unmet(required, inventory));

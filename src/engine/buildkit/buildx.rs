@@ -22,10 +22,15 @@ use super::rawjson::{Reader, Said};
 use crate::engine::endpoint::{Endpoint, Environment};
 use crate::engine::http::within;
 use crate::engine::{BuildRequest, Built, EngineError, Events};
-use crate::oci::{Digest, Platform};
+use crate::oci::Digest;
 
 mod arguments;
+mod nodes;
 mod trial;
+
+pub use nodes::{BuildxBuilder, BuildxNode};
+
+use nodes::Listed;
 
 const BUILDING: &str = "building";
 
@@ -49,21 +54,6 @@ const LIST_LIMIT: Duration = Duration::from_mins(1);
 pub struct Buildx {
     program: PathBuf,
     environment: Environment,
-}
-
-/// A builder that buildx knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildxBuilder {
-    /// Its name.
-    pub name: String,
-    /// What kind it is: `docker`, `docker-container`, `kubernetes`, `remote`.
-    pub driver: String,
-    /// Where its first node is.
-    pub endpoint: String,
-    /// Whether that node runs: `running`, `inactive`, …
-    pub status: String,
-    /// The platforms that it runs, its own first; empty where it does not run yet.
-    pub platforms: Vec<Platform>,
 }
 
 impl Buildx {
@@ -116,9 +106,10 @@ impl Buildx {
                 reason: error.to_string(),
             })?;
             let builder = BuildxBuilder::from(listed);
-            // One line for each node: a builder may have several.
-            if !builders.iter().any(|known| known.name == builder.name) {
-                builders.push(builder);
+            // buildx may print a builder once for each of its nodes.
+            match builders.iter_mut().find(|known| known.name == builder.name) {
+                Some(known) => known.nodes.extend(builder.nodes),
+                None => builders.push(builder),
             }
         }
         Ok(builders)
@@ -185,44 +176,6 @@ impl Buildx {
             steps: progress.count(),
             context_bytes: progress.transferred(),
         })
-    }
-}
-
-/// One line of `buildx ls --format json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    name: String,
-    #[serde(default)]
-    driver: String,
-    #[serde(default)]
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase")]
-struct Node {
-    #[serde(default)]
-    endpoint: String,
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    platforms: Vec<String>,
-}
-
-impl From<Listed> for BuildxBuilder {
-    fn from(listed: Listed) -> Self {
-        let node = listed.nodes.into_iter().next().unwrap_or_default();
-        // `linux/amd64/v3` and the like are the same platform to us; an asterisk marks one that was set by hand.
-        let platforms =
-            super::each_once(node.platforms.iter().map(|name| name.trim_end_matches('*').to_owned()));
-        Self {
-            name: listed.name,
-            driver: listed.driver,
-            endpoint: node.endpoint,
-            status: node.status,
-            platforms,
-        }
     }
 }
 
@@ -325,7 +278,7 @@ struct Metadata {
 mod tests {
     use super::*;
     use crate::engine::Dialect;
-    use crate::oci::{Arch, Profile};
+    use crate::oci::{Arch, Platform, Profile};
 
     #[test]
     fn a_registry_that_is_silent_is_no_builder_that_went_away() {
@@ -355,15 +308,6 @@ mod tests {
         progress.take(report);
         let registry = meaning("far", &said, &request, &progress);
         assert!(matches!(registry, EngineError::Registry { .. }), "{registry}");
-    }
-
-    #[test]
-    fn a_builder_is_read_with_its_own_platform_first() {
-        let line = r#"{"Name":"far","Driver":"remote","Nodes":[{"Name":"far0","Endpoint":"tcp://h:1","Status":"running","Platforms":["linux/arm64*","linux/amd64","linux/amd64/v2","linux/386"]}]}"#;
-        let builder = BuildxBuilder::from(serde_json::from_str::<Listed>(line).unwrap());
-        let shown: Vec<String> = builder.platforms.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["linux/arm64", "linux/amd64"]);
-        assert_eq!((builder.driver.as_str(), builder.endpoint.as_str()), ("remote", "tcp://h:1"));
     }
 
     #[test]

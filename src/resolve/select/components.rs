@@ -130,6 +130,9 @@ impl Bench<'_> {
         choice.packages.clone_from(&packages.apt);
         if compiles {
             choice.build.clone_from(&packages.build);
+            for (package, _) in packages.imports.iter().filter(|(_, since)| version >= *since) {
+                choice.asks.push(requirement(package, "")?);
+            }
         }
         choice.leader = Some(packages.leader.clone());
         if packages.compiled {

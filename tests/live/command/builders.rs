@@ -140,6 +140,28 @@ fn a_builder_that_nobody_knows_is_named_with_the_nearest_and_one_that_is_silent_
     left_nothing(&workshop);
 }
 
+#[test]
+fn of_several_nodes_the_one_that_has_the_platform_builds_and_its_own_platform_counts() {
+    let workshop = Workshop::tiny(Which::Graph);
+    workshop.place.write("tiny.toml", &format!("{TINY}\n[apt]\npackages = [\"dc\"]\n"));
+    // The first node is another machine, and away.
+    for (node, platform, address) in [
+        (&["create", "--name", "far"][..], "linux/arm64", "tcp://127.0.0.1:1".to_owned()),
+        (&["create", "--append", "--name", "far"], "linux/amd64", variable("SMP_WB_BUILDKITD")),
+    ] {
+        let mut create = Command::new(variable("SMP_WB_BUILDX"));
+        create.args(node).args(["--driver", "remote", "--platform", platform, &address]);
+        let created = buildx_of(&workshop, &mut create).output().unwrap();
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    }
+    let ended = build(&workshop, &["--builder", "far"]);
+    assert!(ended.err.contains("[system 2/2]") && !ended.err.contains("[debs "), "{}", ended.err);
+    let _built = ended.fine();
+    assert!(workshop.has_image());
+    build(&workshop, &["--builder", "far", "--arch", "arm64"]).failed(9, &["the builder `far` went away"]);
+    left_nothing(&workshop);
+}
+
 /// A bridge of its own to the BuildKit of the containerd engine, that a test can end.
 struct Bridge(Child, String);
 
@@ -254,6 +276,7 @@ fn a_registry_that_refuses_the_cache_is_named_when_it_is_written_and_a_warning_w
         let ended = build(&workshop, &reading);
         assert!(ended.err.contains("the cache is not read"), "{builder:?}: {}", ended.err);
         let _built = ended.fine();
+        left_nothing(&workshop);
     }
 }
 

@@ -84,7 +84,7 @@ async fn builders_beside_the_engine_are_tried_where_they_are() {
     .collect();
     for name in ["far", &variable("SMP_WB_BUILDKITD"), "default"] {
         let endpoint = Which::Graph.endpoint();
-        let builder = Builder::find(name, &environment, &endpoint).await.unwrap();
+        let builder = Builder::find(name, AMD64, &environment, &endpoint).await.unwrap();
         let engine = Which::Graph.connect().with_builder(builder);
         for (on, emulated) in [(false, false), (true, true), (false, false)] {
             if on {

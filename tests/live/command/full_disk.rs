@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::builders::left_nothing;
 use super::{TINY, Workshop, mirror};
 use crate::program::Ended;
 use crate::workbench::{Which, variable};
@@ -38,6 +39,18 @@ impl SmallEngine {
         done(Command::new("bash").arg(script).args(words).env("SMP_WORKBENCH", self.state()));
     }
 
+    /// Asserts that a build under the name of `workshop` left no image, no container and no file.
+    fn left_nothing(&self, workshop: &Workshop) {
+        for words in [&["images", "--quiet", &workshop.tag][..], &["ps", "--all", "--quiet"]] {
+            let mut docker = Command::new(variable("SMP_WB_DOCKER"));
+            docker.env("DOCKER_CONFIG", variable("SMP_WB_DOCKER_CONFIG")).env("DOCKER_HOST", self.address());
+            let output = docker.args(words).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{words:?}");
+        }
+        left_nothing(workshop);
+    }
+
     pub(super) fn address(&self) -> String {
         format!("unix://{}", self.state().join("run").join(self.engine).join("docker.sock").display())
     }
@@ -71,11 +84,13 @@ fn an_engine_without_space_is_the_machines_fault_and_what_to_free_is_said() {
         let _stale = std::fs::remove_file(workshop.place.path("tiny.lock"));
         build(dialect)
             .failed(9, &["o space left on device", "hint: free space where the engine keeps its data"]);
+        engine.left_nothing(&workshop);
         // Files that do not fit where the engine puts them.
         workshop.place.write("tiny.toml", TINY);
         std::fs::remove_file(workshop.place.path("tiny.lock")).unwrap();
         std::fs::write(workshop.place.path("files/big"), vec![7; 100 << 20]).unwrap();
         build(dialect).failed(9, &["no space left", "hint: free space where the engine keeps its data"]);
+        engine.left_nothing(&workshop);
         std::fs::remove_file(workshop.place.path("files/big")).unwrap();
     }
 }

@@ -1,8 +1,12 @@
 //! SageMaker Studio and Code Editor: a real Docker 20.10 behind a stand-in that enforces Studio's documented refusals in their words.
 
-use serde_json::Value;
+use std::process::Command;
 
-use super::{TINY, Workshop, mirror, report};
+use serde_json::Value;
+use smp_image::lock::{Lock, Pin};
+use smp_image::oci::Digest;
+
+use super::{TINY, WHEEL, Workshop, mirror, report, wheel_lock};
 use crate::program::Ended;
 use crate::workbench::{Which, docker, variable};
 
@@ -91,4 +95,104 @@ fn doctor_tells_that_it_is_studio_and_that_nothing_is_in_the_way() {
     assert_eq!(check("studio").unwrap()["severity"], "note", "{told}");
     assert_eq!(check("buildkit").unwrap()["severity"], "warning");
     assert_eq!(docker(Which::Old, &["network", "ls", "--quiet", "--filter", "name=^sagemaker$"]), "");
+}
+
+/// What docs/build.md tells of a base that trusts a company's authority; here each certificate of this machine is one.
+const COMPANY: &str = "FROM debian:trixie-slim\n\
+    COPY *.crt /usr/local/share/ca-certificates/\n\
+    RUN update-ca-certificates\n";
+
+/// How a domain without a way out knows the company's base.
+const ECR_BASE: &str = "111122223333.dkr.ecr.us-west-2.amazonaws.com/company/debian:trixie";
+
+/// What a user's catalogue says of it.
+const FACTS: &str = r#"[[image]]
+repository = "111122223333.dkr.ecr.*.amazonaws.com/company/debian"
+tag = "trixie"
+os = { id = "debian", version = "13", glibc = "2.41", python = "3.13" }
+carries = {}
+fact = { source = "the company's Dockerfile", date = "2026-11-24", confidence = "documented" }
+"#;
+
+/// Builds the company's base in the old engine, which keeps it under [`ECR_BASE`].
+fn company_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = std::env::var("SSL_CERT_FILE").unwrap_or("/etc/ssl/certs/ca-certificates.crt".to_owned());
+    let bundle = std::fs::read_to_string(bundle).unwrap();
+    let end = "-----END CERTIFICATE-----";
+    for (number, certificate) in bundle.split_inclusive(end).filter(|part| part.contains(end)).enumerate() {
+        let start = certificate.find("-----BEGIN").unwrap();
+        std::fs::write(folder.path().join(format!("{number}.crt")), format!("{}\n", &certificate[start..]))
+            .unwrap();
+    }
+    std::fs::write(folder.path().join("Dockerfile"), COMPANY).unwrap();
+    let mut build = Command::new(variable("SMP_WB_DOCKER"));
+    build.args(["build", "--quiet", "--tag", ECR_BASE]).arg(folder.path());
+    build.env("DOCKER_BUILDKIT", "0").env("DOCKER_CONFIG", variable("SMP_WB_DOCKER_CONFIG"));
+    let output = build.env("DOCKER_HOST", Which::Old.address()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn over_a_base_that_trusts_the_companys_authority_wheels_are_built_in_studio_also_in_a_domain_without_a_way_out()
+ {
+    company_base();
+    let recipe = WHEEL.replace("debian:trixie-slim", ECR_BASE);
+    let mut lock = Lock::parse("wheel.lock", wheel_lock()).unwrap();
+    lock.recipe.digest = Digest::of(&recipe);
+    lock.base.image = ECR_BASE.parse().unwrap();
+    lock.base.digest = Pin::Unresolved("out of reach".to_owned());
+    for socket in ["SMP_WB_STUDIO", "SMP_WB_STUDIO_VPC"] {
+        let workshop = Workshop::wheel(Which::Old);
+        workshop.place.write("wheel.toml", &recipe);
+        workshop.place.write("wheel.lock", &lock.to_text());
+        workshop.place.write("facts.toml", FACTS);
+        let words = ["build", "wheel.toml", "--tag", &workshop.tag, "--catalog", "facts.toml", "--no-cache"];
+        let ended = studio(&workshop, socket, &words);
+        assert!(ended.err.contains("Successfully installed packaging"), "{socket}: {}", ended.err);
+        let _built = ended.fine();
+        let script = "import packaging; print(packaging.__version__)";
+        let said =
+            docker(Which::Old, &["run", "--rm", "--network", "none", &workshop.tag, "python3", "-c", script]);
+        assert_eq!(said, "24.2", "{socket}");
+        // The certificates are the base's: the build brings none, and names none.
+        let brought = brought(&workshop);
+        assert!(
+            brought.iter().any(|path| path.contains("packaging-24.2.dist-info/")),
+            "{socket}: {brought:?}"
+        );
+        let certificates = |path: &&String| {
+            ["etc/ssl/", "usr/local/share/ca-certificates/", "ca-bundle", "run/secrets"]
+                .iter()
+                .any(|place| path.contains(place))
+        };
+        assert_eq!(brought.iter().find(certificates), None, "{socket}");
+        let history = docker(Which::Old, &["history", "--no-trunc", &workshop.tag]);
+        assert!(history.contains("COPY") && !history.contains("CERTIFICATE"), "{socket}: {history}");
+    }
+}
+
+/// Returns the paths in the layers that the image of `workshop` has above [`ECR_BASE`].
+fn brought(workshop: &Workshop) -> Vec<String> {
+    let layers = |name: &str| {
+        let words = ["image", "inspect", "--format", "{{json .RootFS.Layers}}", name];
+        serde_json::from_str::<Vec<String>>(&docker(Which::Old, &words)).unwrap()
+    };
+    let (base, whole) = (layers(ECR_BASE), layers(&workshop.tag));
+    assert_eq!(whole[..base.len()], base);
+    let folder = workshop.place.path("saved");
+    let file = workshop.place.path("saved.tar");
+    docker(Which::Old, &["save", "--output", file.to_str().unwrap(), &workshop.tag]);
+    tar::Archive::new(std::fs::File::open(file).unwrap()).unpack(&folder).unwrap();
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let above = manifest[0]["Layers"].as_array().unwrap()[base.len()..].iter();
+    let paths = above.flat_map(|layer| {
+        let layer = std::fs::File::open(folder.join(layer.as_str().unwrap())).unwrap();
+        let mut archive = tar::Archive::new(layer);
+        let paths =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        paths.collect::<Vec<_>>()
+    });
+    paths.collect()
 }

@@ -10,7 +10,8 @@ use smp_image::engine::{
 use smp_image::oci::{Dialect, Reference};
 
 use crate::workbench::{
-    BASE, Which, build, containers, docker, eventually, heard, listen, processes, run, unique, variable,
+    AMD64, BASE, Which, build, containers, docker, eventually, heard, listen, processes, run, unique,
+    variable,
 };
 
 mod cases;
@@ -126,7 +127,7 @@ impl Place {
             Way::Daemon(_) => Some(variable("SMP_WB_BUILDKITD")),
         };
         let engine = match name {
-            Some(name) => engine.with_builder(Builder::find(&name, &buildx, &endpoint).await.unwrap()),
+            Some(name) => engine.with_builder(Builder::find(&name, AMD64, &buildx, &endpoint).await.unwrap()),
             None => engine,
         };
         Self { way, engine, _folder: folder }

@@ -276,6 +276,9 @@ seeds! {
         distribution(venv, "nvidia_nccl_cu12", "2.23.4", "");
         venv.put(NCCL, nccl("2.23.4", &[80, 90], &[5, 6, 7, 8]).built());
     };
+    "python-requirement", "transformer-engine-torch-came-without-einops", |image, _| {
+        distribution(top(image), "transformer_engine_torch", "2.20.2", "Requires-Dist: torch>=2.1\nRequires-Dist: einops\n");
+    };
     "transformer-engine-parts", "its-packages-have-two-versions", |image, _| {
         distribution(top(image), "transformer_engine", "2.1.0", "");
         distribution(top(image), "transformer_engine_cu12", "2.0.0", "");
