@@ -85,14 +85,14 @@ async fn an_engine_that_dies_during_a_build_is_said_to_have_died() {
 }
 
 #[tokio::test]
-async fn an_engine_that_is_not_there_is_unreachable_and_says_what_to_do() {
+async fn an_engine_that_is_not_there_is_unreachable_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = format!("unix://{}/docker.sock", folder.path().display());
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("tcp://{}", listener.local_addr().unwrap())
     };
-    for (address, words) in [(nothing, "start Docker"), (closed, "is not running there")] {
+    for (address, words) in [(nothing, "No such file"), (closed, "is not running there")] {
         let endpoint = Endpoint::find(&Environment::default(), Some(&address), None).unwrap();
         let engine = DockerEngine::connect(&endpoint, Credentials::none()).unwrap();
         let (events, _said) = listen();
