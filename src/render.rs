@@ -5,6 +5,8 @@
 
 mod quote;
 
+pub(crate) use quote::quoted;
+
 use tera::{Context, Tera};
 
 use crate::oci::{Dialect, Platform};

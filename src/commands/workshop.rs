@@ -172,12 +172,7 @@ impl Workpiece {
             Home::File(_) => &self.source.origin,
             Home::Builtin => self.recipe.name.get_ref().as_str(),
         };
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._/+@:,=%".contains(letter);
-        let name = if name.chars().all(plain) {
-            name.to_owned()
-        } else {
-            format!("'{}'", name.replace('\'', r"'\''"))
-        };
+        let name = crate::render::quoted(name);
         match platform.arch {
             // The default of every verb.
             Arch::Amd64 => format!("smp-image lock {name}"),

@@ -32,15 +32,20 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-+@:/=,%".contains(c)
 }
 
+/// Returns `text` as one word of a POSIX shell.
+pub(crate) fn quoted(text: &str) -> String {
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Returns `text` as one word of a POSIX shell; an error if it is not one line.
 ///
 /// A Dockerfile ends an instruction at a line's end even inside quotes, unless a backslash stands there; between single quotes the
 /// quote itself stands last.
 fn shell_word(text: &str) -> tera::TeraResult<String> {
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return Ok(text.to_owned());
-    }
-    Ok(format!("'{}'", one_line(text)?.replace('\'', r"'\''")))
+    one_line(text).map(quoted)
 }
 
 /// Returns `text` as the value of an `ENV` instruction, in double quotes: no variable is expanded in it. An error if it is not one
